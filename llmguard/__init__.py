@@ -1,0 +1,1 @@
+"""llmguard: the guard in front of model endpoints that are served to strangers."""

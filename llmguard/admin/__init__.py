@@ -1,0 +1,1 @@
+"""What is not on the hot path: health, metrics, documentation, the operator's API."""

@@ -1,0 +1,60 @@
+"""The command `llmguard`: what the subcommands hang on.
+
+It must start quickly: nothing that is imported at its top may import a web framework.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmguard.cli import config, keys
+
+app = typer.Typer(
+    name="llmguard",
+    help="A guard in front of model endpoints that makes model extraction slow, expensive, visible and provable.",
+    no_args_is_help=True,
+    # A traceback with the values of variables would show secrets.
+    pretty_exceptions_enable=False,
+)
+app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
+
+
+@app.command()
+def serve(
+    config: Annotated[Path | None, typer.Option(help="Settings file; without it everything is embedded.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; more than one needs Redis.")] = None,
+    socket_fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket to take over.")] = None,
+) -> None:
+    """Serve the guarded models.
+
+    SIGTERM drains, SIGHUP reloads the settings file. Audit lines go to stdout, everything else to stderr.
+    """
+    # The one command that needs the web framework, which takes a third of a second to import.
+    from llmguard.cli.serve import run  # noqa: PLC0415
+
+    raise typer.Exit(run(config, host=host, port=port, workers=workers, socket_fd=socket_fd))
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if not wanted:
+        return
+    try:
+        typer.echo(f"llmguard {version('llmguard')}")
+    except PackageNotFoundError:
+        typer.echo("llmguard (not installed)")
+    raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand ahead of every command."""

@@ -1,0 +1,1 @@
+"""The controls, one a file. Their order stands in `llmguard.app`, where they are built."""

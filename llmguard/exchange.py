@@ -1,0 +1,88 @@
+"""One request on its way through the guard: the values that every control reads.
+
+Frozen msgspec structs, not dataclasses: an exchange is replaced several times a
+request, and `msgspec.structs.replace` costs a twentieth of `dataclasses.replace`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from llmguard.settings import Model, Policy
+from llmguard.wire.chat import ChatRequest
+from llmguard.wire.chat_answer import Usage
+from llmguard.wire.completions import CompletionRequest
+from llmguard.wire.endpoint import Endpoint
+
+ModelRequest: TypeAlias = ChatRequest | CompletionRequest
+"""What reaches a model: every route that does is one of these two by then."""
+
+
+Decision: TypeAlias = Literal["allow", "deny", "observe", "error"]
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who asks: the ids that limits, evidence and watermarks hang on. `ip` is the client's own."""
+
+    key: str
+    user: str
+    tenant: str
+    policy: str
+    ip: str
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What stands before the body. Header names are lower-case; `peer` is the socket's address."""
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    peer: str
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One request and what has been found out about it so far.
+
+    `id` is the public request id, `started` monotonic seconds, `created` Unix seconds.
+    `read(limit)` gives the body once, and raises BodyTooLarge or ClientGone.
+    `asked` is the body as the endpoint's own shape, `request` what will be sent upstream, once
+    validated; `target` is the configured model that will serve it. Until authentication the
+    principal is nobody, and so it stays where `mode: observe` lets a request pass without a key.
+    `observed` holds (control, code) of the denials that were let pass.
+    """
+
+    id: str
+    endpoint: Endpoint
+    head: Head
+    started: float
+    created: int
+    read: Callable[[int], Awaitable[bytes]]
+    principal: Principal
+    policy: Policy
+    body_bytes: int = 0
+    model: str = ""
+    stream: bool = False
+    asked: object = None
+    request: ModelRequest | None = None
+    target: Model | None = None
+    observed: tuple[tuple[str, str], ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an exchange ended.
+
+    `decision` is `allow`, `deny` (with the `control` that refused), `observe` (a denial was
+    noted and let pass) or `error`. `status` is what the client was sent, 499 when it had gone;
+    `code` the error's code or "". `usage` is what the upstream reported. Times are seconds; `first_byte_s` is
+    None when no byte of an answer was sent.
+    """
+
+    decision: Decision
+    status: int
+    code: str = ""
+    control: str = ""
+    usage: Usage | None = None
+    sent_bytes: int = 0
+    first_byte_s: float | None = None
+    duration_s: float = 0.0

@@ -1,0 +1,269 @@
+"""The settings as frozen models. What reads them from a file is `settings_file`.
+
+Unknown keys are refused everywhere: a misspelt protection must not be a missing one.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
+
+from llmguard.settings_values import (
+    ENV_NOTE,
+    LOCAL_STORES,
+    HttpUrl,
+    Id,
+    MasterSecret,
+    Name,
+    Network,
+    Seconds,
+    StoreUrl,
+    Token,
+    without_password,
+)
+
+EndpointName = Literal[
+    "chat",
+    "completions",
+    "responses",
+    "models",
+    "embeddings",
+    "vector_stores",
+    "similarity",
+    "rerank",
+    "classify",
+]
+Task = Literal["chat", "embedding", "classify", "rerank"]
+Response = Literal["throttle", "challenge", "degrade", "block"]
+Parameter = Literal["refuse", "drop", "allow"]
+
+EMBEDDED_MODELS: dict[str, Task] = {"smollm2-135m-instruct": "chat", "all-minilm-l6-v2": "embedding"}
+
+
+class Frozen(BaseModel):
+    """The base of all settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Server(Frozen):
+    """The listening side."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="The TCP port to listen on; 0 lets the system choose.")
+    workers: int = Field(default=1, ge=1, le=256, description="How many processes serve; more than one needs Redis.")
+    max_body_bytes: int = Field(default=262_144, ge=1024, le=1 << 30, description="The largest request body, in bytes.")
+    trusted_proxies: tuple[Network, ...] = Field(default=(), description="Whose x-forwarded-for is believed.")
+    reload: bool = Field(default=False, description="Whether a change of this file is taken over by itself.")
+    drain_s: Seconds = Field(default=30.0, description="How long SIGTERM waits for running answers.")
+
+
+class StoreSettings(Frozen):
+    """Where keys and counters live."""
+
+    url: StoreUrl = Field(
+        default="file:./llmguard-data",
+        repr=False,
+        description="file:DIRECTORY (durable, one process), memory: or a redis://, rediss://, redis+sentinel:// or "
+        f"redis+cluster:// URL. {ENV_NOTE}",
+    )
+    timeout_ms: int = Field(default=50, ge=1, le=60_000, description="How long an answer of the store may take.")
+    on_failure: Literal["refuse", "share"] = Field(
+        default="refuse",
+        description="Without the store: refuse with 503, or give each replica its share of every limit.",
+    )
+    replicas: int = Field(default=1, ge=1, le=10_000, description="How many guards share the store.")
+
+    @property
+    def scheme(self) -> str:
+        """What stands before the first colon."""
+        return self.url.partition(":")[0]
+
+    @property
+    def local(self) -> bool:
+        """Whether only one process can use it."""
+        return self.scheme in LOCAL_STORES
+
+    @property
+    def shown_url(self) -> str:
+        """The URL as it may be logged: without its user and password."""
+        return without_password(self.url)
+
+    @field_serializer("url")
+    def _dump(self, url: str) -> str:
+        return without_password(url)
+
+
+class Admin(Frozen):
+    """The operator's API; without a token it is shut."""
+
+    token: Token | None = Field(default=None, description=f"The bearer token of /admin/v1. {ENV_NOTE}")
+
+
+class UpstreamSettings(Frozen):
+    """A place where models run."""
+
+    connect_timeout_s: Seconds = Field(default=5.0, description="How long a connection may take to be made.")
+    timeout_s: Seconds = Field(default=60.0, description="How long an answer, or the next piece of a stream, may take.")
+    max_retries: int = Field(default=2, ge=0, le=10, description="Further attempts before the first byte.")
+
+
+class OpenAIUpstream(UpstreamSettings):
+    """Any server that speaks OpenAI's wire."""
+
+    kind: Literal["openai"] = Field(description="Which kind of upstream this is.")
+    base_url: HttpUrl = Field(description="The URL up to and with /v1.")
+    api_key: Token | None = Field(default=None, description=f"The upstream's key. {ENV_NOTE}")
+    engine: Literal["vllm", "sglang", "tei", "generic"] = Field(
+        default="generic", description="What runs there; decides which extensions of the wire are used."
+    )
+
+
+class LiteLLMUpstream(UpstreamSettings):
+    """Every other provider, through the litellm library."""
+
+    kind: Literal["litellm"] = Field(description="Which kind of upstream this is.")
+    api_key: Token | None = Field(default=None, description=f"The provider's key. {ENV_NOTE}")
+    api_base: HttpUrl | None = Field(default=None, description="A URL in place of the provider's own.")
+
+
+class EmbeddedUpstream(UpstreamSettings):
+    """The models that ship with the guard."""
+
+    kind: Literal["embedded"] = Field(description="Which kind of upstream this is.")
+    max_queue: int = Field(default=16, ge=0, le=10_000, description="How many requests may wait for the model.")
+
+
+AnyUpstream = Annotated[OpenAIUpstream | LiteLLMUpstream | EmbeddedUpstream, Field(discriminator="kind")]
+
+
+class Model(Frozen):
+    """A public model: where it really runs, and which public models stand in when it fails."""
+
+    task: Task = Field(description="What the model is for.")
+    upstream: str = Field(description="The upstream that runs it.")
+    model: Name = Field(description="Its name at the upstream.")
+    fallbacks: tuple[str, ...] = Field(
+        default=(), description="Public models of the same task that stand in, in this order."
+    )
+
+
+class Limit(Frozen):
+    """A quota. Without `every` it is a lifetime budget (or, for `concurrent`, a level)."""
+
+    per: Literal["key", "user", "tenant", "ip", "global"] = Field(description="Who shares the quota.")
+    of: Literal["requests", "tokens", "input_tokens", "output_tokens", "credits", "concurrent"] = Field(
+        description="What is counted; tokens are input and output, credits are information given away."
+    )
+    limit: int = Field(ge=0, le=1 << 53, description="How many of them.")
+    every: Seconds | None = Field(default=None, description="The window; without it the quota is never refilled.")
+    on: tuple[EndpointName, ...] = Field(default=(), description="The endpoints that count; none named is all.")
+    models: tuple[str, ...] = Field(
+        default=(), description="The models that count, as names or patterns; none named is all."
+    )
+
+
+class Decoding(Frozen):
+    """Which sampling parameters a client may choose."""
+
+    deterministic: Literal["refuse", "raise", "allow"] = Field(
+        default="refuse", description="Whether greedy decoding is refused, raised to the minima below, or allowed."
+    )
+    min_temperature: float = Field(default=0.3, ge=0, le=2, description="The least temperature.")
+    min_top_p: float = Field(default=0.1, ge=0, le=1, description="The least top_p.")
+    min_top_k: int = Field(default=2, ge=1, description="The least top_k.")
+    seed: Parameter = Field(default="refuse", description="What becomes of a request's seed.")
+    logprobs: Parameter = Field(default="refuse", description="What becomes of a request for log probabilities.")
+    logit_bias: Parameter = Field(default="refuse", description="What becomes of a request's logit_bias.")
+    max_n: int = Field(default=4, ge=1, le=128, description="The most choices in one answer.")
+    max_output_tokens: int = Field(default=4096, ge=1, description="The most tokens in one answer.")
+
+
+class Outputs(Frozen):
+    """How exactly answers are told."""
+
+    scores: Literal["label", "bucket", "rounded", "full"] = Field(default="label", description="How exact scores are.")
+    embeddings: Literal["never", "reduced"] = Field(
+        default="never", description="Whether vectors leave, in a reduced form."
+    )
+    timing_bucket_ms: int = Field(
+        default=0, ge=0, le=60_000, description="Answers leave at multiples of this; 0 is at once."
+    )
+    pad_stream: bool = Field(default=False, description="Whether pieces of a stream are padded to one size.")
+
+
+class Prompts(Frozen):
+    """Detection of automated prompt streams."""
+
+    detect: bool = Field(default=True, description="Whether prompt streams are watched.")
+    alpha: float = Field(
+        default=0.001, gt=0, lt=1, description="The share of honest principals that may ever be flagged."
+    )
+    respond: tuple[Response, ...] = Field(
+        default=("throttle", "challenge", "block"), description="What a flagged principal meets, in rising order."
+    )
+    automation: Literal["watched", "allowed"] = Field(
+        default="watched", description="Whether this policy is meant for programs, whose prompts are alike by nature."
+    )
+
+
+class Watermark(Frozen):
+    """The statistical mark in generated text."""
+
+    scheme: Literal["gumbel", "kgw", "unigram", "synthid", "none"] = Field(
+        default="gumbel", description="How text is marked."
+    )
+    context_width: int = Field(
+        default=4, ge=1, le=8, description="How many tokens back the mark of a token depends on."
+    )
+    fraction: float = Field(default=1.0, ge=0, le=1, description="The share of answers that carry the mark.")
+
+
+class Policy(Frozen):
+    """What a key may do."""
+
+    models: tuple[str, ...] = Field(
+        default=("*",), description="The models that may be used, as names or shell patterns."
+    )
+    endpoints: tuple[EndpointName, ...] = Field(
+        default=("chat", "completions", "responses", "models", "vector_stores", "similarity", "rerank", "classify"),
+        description="The endpoints that may be used; one that is not named is 403.",
+    )
+    limits: tuple[Limit, ...] = Field(default=(), description="Quotas; all are checked together and the tightest wins.")
+    decoding: Decoding | None = Field(default=None, description="Which sampling parameters a client may choose.")
+    outputs: Outputs | None = Field(default=None, description="How exactly answers are told.")
+    prompts: Prompts | None = Field(default=None, description="Detection of automated prompt streams.")
+    watermark: Watermark | None = Field(default=None, description="The statistical mark in generated text.")
+
+
+class ConfiguredKey(Frozen):
+    """A key that stands in the file."""
+
+    id: Id = Field(description="What the key is called in logs and in the admin API.")
+    secret: Token = Field(description=f"What the client sends. {ENV_NOTE}")
+    user: Id = Field(description="Whose key it is.")
+    tenant: Id = Field(description="Which organisation the user belongs to.")
+    policy: str = Field(description="The policy that it is under.")
+
+
+class Settings(Frozen):
+    """The configuration of llmguard."""
+
+    mode: Literal["enforce", "observe"] = Field(
+        default="enforce", description="Enforce, or decide and record everything and refuse nothing."
+    )
+    secret: MasterSecret = Field(
+        description=f"At least 32 bytes; every other key is derived from it. {ENV_NOTE}",
+    )
+    server: Server = Field(default=Server(), description="The listening side.")
+    store: StoreSettings = Field(default=StoreSettings(), description="Where keys and counters live.")
+    admin: Admin = Field(default=Admin(), description="The operator's API; without a token it is shut.")
+    upstreams: dict[Id, AnyUpstream] = Field(description="The places where models run, by name.")
+    models: dict[Name, Model] = Field(description="The public models, by name.")
+    policies: dict[Id, Policy] = Field(description="What keys may do, by name.")
+    keys: tuple[ConfiguredKey, ...] = Field(default=(), description="Keys that stand in the file; others are issued.")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of the file."""
+    document = Settings.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "title": "llmguard settings"}

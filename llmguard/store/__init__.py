@@ -1,0 +1,32 @@
+"""The store that the settings name."""
+
+from pathlib import Path
+
+from llmguard.clock import Clock
+from llmguard.settings import StoreSettings
+from llmguard.store.file import FileStore
+from llmguard.store.memory import MemoryStore
+from llmguard.store.store import Store
+
+
+def open_store(settings: StoreSettings, *, clock: Clock) -> Store:
+    """Open the store. Raises ValueError for a URL that cannot be right, `StoreUnavailable` for a file
+    that cannot be opened; Redis is first asked by the first operation."""
+    timeout_s = settings.timeout_ms / 1000
+    if settings.scheme == "memory":
+        return MemoryStore(clock=clock)
+    if settings.scheme == "file":
+        return FileStore(_directory(settings.url), clock=clock, timeout_s=timeout_s)
+    # Importing redis costs 60 to 110 ms; a guard without it shall not pay that.
+    from llmguard.store.redis import RedisStore  # noqa: PLC0415
+    from llmguard.store.redis_client import open_client  # noqa: PLC0415
+
+    return RedisStore(open_client(settings.url), clock=clock, timeout_s=timeout_s)
+
+
+def _directory(url: str) -> Path:
+    """`file:./here`, `file:/there` and `file:///there` as a path."""
+    path = url.removeprefix("file:").removeprefix("//")
+    if not path:
+        raise ValueError("a file store names a directory: file:./llmguard-data")
+    return Path(path)

@@ -1,0 +1,79 @@
+"""all-MiniLM-L6-v2, forward only, in plain torch: what sentence-transformers computes, without its import."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from llmguard.upstreams.embedded import threads
+
+LAYERS, HEADS, EPSILON = 6, 12, 1e-12
+LONGEST = 256
+"""Tokens of a text that are read; the rest is cut, as the model's card says."""
+
+BATCH = 32
+
+
+class MiniLM:
+    """Sentence vectors of 384 dimensions."""
+
+    def __init__(self, directory: Path) -> None:
+        self._weights = load_file(directory / "model.safetensors")
+        self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self._tokenizer.enable_truncation(LONGEST)
+        self._tokenizer.enable_padding()
+
+    def batches(self, texts: Sequence[str]) -> Iterator[list[tuple[int, tuple[float, ...]]]]:
+        """A batch a step: the texts' indexes and their vectors, of L2 norm 1.
+
+        Longest first, so that texts of like length share a batch and little is padded.
+        """
+        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            vectors = self._vectors([texts[index] for index in batch]).tolist()
+            yield [(index, tuple(vector)) for index, vector in zip(batch, vectors, strict=True)]
+
+    @torch.inference_mode()
+    def _vectors(self, texts: Sequence[str]) -> Tensor:
+        """[texts, 384]: the mean of the last layer over a text's tokens, normalised."""
+        threads.use(threads.TEXT)
+        encoded = self._tokenizer.encode_batch(texts)
+        tokens = torch.tensor([one.ids for one in encoded])
+        mask = torch.tensor([one.attention_mask for one in encoded])
+        weights = self._weights
+        x = (
+            weights["embeddings.word_embeddings.weight"][tokens]
+            + weights["embeddings.position_embeddings.weight"][: tokens.shape[1]]
+            + weights["embeddings.token_type_embeddings.weight"][0]
+        )
+        x = self._normed(x, "embeddings.LayerNorm")
+        seen = mask.bool()[:, None, None, :]
+        for index in range(LAYERS):
+            x = self._layer(x, seen, f"encoder.layer.{index}.")
+        counted = mask.unsqueeze(-1).float()
+        return F.normalize((x * counted).sum(1) / counted.sum(1), dim=-1)
+
+    def _layer(self, x: Tensor, seen: Tensor, name: str) -> Tensor:
+        """One BERT block over [texts, tokens, 384]."""
+
+        def heads(part: str) -> Tensor:
+            found = self._linear(x, f"{name}attention.self.{part}")
+            return found.view(*found.shape[:2], HEADS, -1).transpose(1, 2)
+
+        attended = F.scaled_dot_product_attention(heads("query"), heads("key"), heads("value"), attn_mask=seen)
+        attended = self._linear(attended.transpose(1, 2).flatten(2), f"{name}attention.output.dense")
+        x = self._normed(x + attended, f"{name}attention.output.LayerNorm")
+        inner = F.gelu(self._linear(x, f"{name}intermediate.dense"))
+        return self._normed(x + self._linear(inner, f"{name}output.dense"), f"{name}output.LayerNorm")
+
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        return F.linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
+
+    def _normed(self, x: Tensor, name: str) -> Tensor:
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        return F.layer_norm(x, weight.shape, weight, bias, EPSILON)

@@ -1,0 +1,140 @@
+"""An upstream that speaks OpenAI's wire: vLLM, SGLang, OpenAI itself, and most others.
+
+Answers are decoded by whitelist, so what an engine adds of its own never gets further.
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from llmguard.errors import UpstreamFailure
+from llmguard.exchange import ModelRequest
+from llmguard.settings import OpenAIUpstream
+from llmguard.upstreams.failures import bad_answer, from_status, unreachable
+from llmguard.upstreams.http import Answer, HttpClient
+from llmguard.wire.answer import Event
+from llmguard.wire.chat import ChatRequest, StreamOptions
+from llmguard.wire.chat_answer import ChatChunk, ChatCompletion
+from llmguard.wire.completions import Completion, CompletionRequest
+from llmguard.wire.sse import EventReader, EventTooLarge
+
+EXTENSIONS: Final = {"vllm": frozenset({"top_k"}), "sglang": frozenset({"top_k"})}
+LARGEST_ANSWER: Final = 32 * 1024 * 1024
+LINGER_S: Final = 0.05
+"""How long a finished stream may take to end its body, so that its connection can be used again."""
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding can end in: not JSON or not this shape, not UTF-8, nested without end."""
+PATHS: Final = {ChatRequest: "/chat/completions", CompletionRequest: "/completions"}
+
+_encode = msgspec.json.Encoder().encode
+_chat: msgspec.json.Decoder[Event] = msgspec.json.Decoder(ChatCompletion)
+_chat_chunk: msgspec.json.Decoder[Event] = msgspec.json.Decoder(ChatChunk)
+_completion: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Completion)
+
+
+class OpenAI:
+    """Relays over one pool of connections."""
+
+    def __init__(self, settings: OpenAIUpstream) -> None:
+        self._timeout_s = settings.timeout_s
+        self._extensions = EXTENSIONS.get(settings.engine, frozenset())
+        headers = {"content-type": "application/json", "accept": "*/*", "accept-encoding": "identity"}
+        if settings.api_key is not None:
+            headers["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+        self._client = HttpClient(settings.base_url, headers, connect_timeout_s=settings.connect_timeout_s)
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """What the configured engine knows beyond OpenAI's fields."""
+        return self._extensions
+
+    @property
+    def ready(self) -> bool:
+        """Always: the pool opens by itself."""
+        return True
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def ask(self, request: ModelRequest) -> Event:
+        """The whole answer within `timeout_s`; raises UpstreamFailure."""
+        answer = await self._client.post(PATHS[type(request)], _encode(request), timeout_s=self._timeout_s)
+        try:
+            _check(answer)
+            body = await answer.whole(LARGEST_ANSWER)
+        finally:
+            answer.close()
+        decoder = _chat if isinstance(request, ChatRequest) else _completion
+        try:
+            event = decoder.decode(body)
+        except UNREADABLE as error:
+            raise bad_answer() from error
+        if not event.choices:
+            raise bad_answer()
+        return event
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[list[Event], None]:
+        """The chunks as they come, no more than `timeout_s` apart; raises UpstreamFailure, also for a missing end."""
+        decoder = _chat_chunk if isinstance(request, ChatRequest) else _completion
+        asked = replace(request, stream=True, stream_options=StreamOptions(include_usage=True))
+        answer = await self._client.post(PATHS[type(request)], _encode(asked), timeout_s=self._timeout_s)
+        try:
+            _check(answer)
+            reader = EventReader()
+            finished = False
+            while block := await answer.some():
+                events, end = _decode(reader, block, decoder)
+                if events:
+                    finished = finished or any(choice.finish_reason for event in events for choice in event.choices)
+                    answer.rest()
+                    yield events
+                    # Only events keep a stream alive: comments alone do not.
+                    answer.extend(self._timeout_s)
+                if isinstance(end, UpstreamFailure):
+                    raise end
+                if end:
+                    await _drain(answer)
+                    return
+            if not finished:
+                raise unreachable()
+        finally:
+            answer.close()
+
+    async def close(self) -> None:
+        """Close the pool."""
+        self._client.close()
+
+
+def _check(answer: Answer) -> None:
+    if answer.status != 200:
+        raise from_status(answer.status, answer.headers.get(b"retry-after", b"").decode("latin-1"))
+    if answer.headers.get(b"content-encoding", b"identity") != b"identity":
+        raise bad_answer()
+
+
+def _decode(
+    reader: EventReader, block: bytes, decoder: "msgspec.json.Decoder[Event]"
+) -> tuple[list[Event], UpstreamFailure | bool]:
+    """The events that a block completes, and whether the stream ends with them: well, or broken."""
+    events: list[Event] = []
+    try:
+        for frame in reader.feed(block):
+            if frame == b"[DONE]":
+                return events, True
+            events.append(decoder.decode(frame))
+    except (*UNREADABLE, EventTooLarge):
+        # What came whole before the fault is still the client's.
+        return events, bad_answer()
+    return events, False
+
+
+async def _drain(answer: Answer) -> None:
+    """Read to the end of a finished body, briefly: then its connection can be used again."""
+    answer.extend(LINGER_S)
+    try:
+        while await answer.some():
+            pass
+    except UpstreamFailure:
+        return

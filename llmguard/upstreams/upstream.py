@@ -1,0 +1,48 @@
+"""What an upstream is: one kind of model server, one file."""
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from llmguard.exchange import ModelRequest
+from llmguard.wire.answer import Event
+
+
+class Upstream(Protocol):
+    """A place where models run.
+
+    Both calls take a request whose `model` is the upstream's own name for it, answer in
+    OpenAI's shapes, and raise UpstreamFailure and nothing else. Cancelling `ask`, or closing
+    the generator of `stream`, ends the work upstream: the connection is closed, the
+    generation stopped. Ids, model names and texts of errors are the upstream's; the guard
+    replaces them.
+    """
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """Request fields beyond OpenAI's that this upstream understands, such as `top_k`."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be served now, rather than wait for a model to be loaded."""
+        ...
+
+    async def start(self) -> None:
+        """Load what takes long. The guard listens meanwhile, and is not ready."""
+        ...
+
+    async def ask(self, request: ModelRequest) -> Event:
+        """The whole answer: ChatCompletion for a ChatRequest, Completion for a CompletionRequest."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[list[Event], None]:
+        """The chunks, in lists: each list is what arrived together and is never empty.
+
+        Ends normally only when the upstream ended its answer. Usage is asked for always and
+        comes on a chunk (on one without choices, where the upstream follows OpenAI).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections and processes."""
+        ...

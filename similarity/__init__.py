@@ -1,0 +1,1 @@
+"""Similarity search that answers questions and never gives out a vector."""

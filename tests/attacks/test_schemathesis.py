@@ -1,0 +1,87 @@
+"""The OpenAPI document and the running guard agree, for requests that follow it and for ones that do not."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi import checks
+
+from tests.fakes.openai_server import FakeOpenAI
+from tests.serving import ADMIN_TOKEN, KEY, TIMEOUT_S, running, tree
+
+pytestmark = pytest.mark.anyio
+
+EXAMPLES = 50
+"""For each operation, of either kind: half follow the document, half do not."""
+
+THERE = {"model": "chat", "policy": "public"}
+
+CHECKS: list[Any] = [
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.allow_header_conformance,
+]
+
+
+def both(operation: Any) -> st.SearchStrategy[Case]:
+    """Requests to this operation, some of which break the document where it can be broken."""
+    good: st.SearchStrategy[Case] = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+    if operation.body or operation.path_parameters:
+        return good | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+    return good
+
+
+def agreement(operation: Any, send: Callable[[Case], Any]) -> Callable[[], None]:
+    """A test of one operation."""
+
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(both(operation))
+    def agree(case: Case) -> None:
+        if case.meta.generation.mode.is_positive and isinstance(case.body, dict):
+            # Any other is not found, and no answer would be seen.
+            case.body |= {name: there for name, there in THERE.items() if name in case.body}
+        response = send(case)
+        case.validate_response(response, checks=CHECKS)
+        assert response.headers["x-request-id"]
+
+    return agree
+
+
+def explore(url: str) -> Counter[tuple[str, int]]:
+    """Send EXAMPLES requests to every operation of the document, check what comes back, count the statuses."""
+    statuses: Counter[tuple[str, int]] = Counter()
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=TIMEOUT_S)
+    with requests.Session() as session:
+
+        def send(case: Case) -> Any:
+            token = ADMIN_TOKEN if case.operation.path.startswith("/admin") else KEY
+            headers = {"authorization": f"Bearer {token}"}
+            response = case.call(url, session=session, headers=headers, timeout=TIMEOUT_S)
+            statuses[case.operation.label, response.status_code] += 1
+            return response
+
+        for found in schema.get_all_operations():
+            agreement(found.ok(), send)()
+    return statuses
+
+
+async def test_the_document_and_the_guard_agree() -> None:
+    async with FakeOpenAI() as fake, running(tree(fake.url)) as guard:
+        statuses = await asyncio.to_thread(explore, guard.url)
+    print(sorted(statuses.items()))
+    for operation in ("chat/completions", "completions", "responses"):
+        assert statuses[f"POST /v1/{operation}", 200]
+        assert statuses[f"POST /v1/{operation}", 400]

@@ -1,0 +1,172 @@
+"""What is measured: llmguard, its peers and nginx, started alike in front of the same upstreams, one worker each."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks import nginx
+from tests.benchmarks.peers import INSTALL, LITELLM, PORTKEY
+from tests.benchmarks.process import HOST, Process, StartError, free_port, running
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+POLICY = {"models": ["*"]}
+"""What llmguard enforces while it is measured."""
+
+
+class AbsentError(Exception):
+    """A target that is not installed here; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where targets run: a scratch directory, the client's key and, by model, the upstream's base URL."""
+
+    directory: Path
+    key: str
+    upstreams: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server under test: by model, the URL of its chat completions and the headers to send."""
+
+    name: str
+    process: Process
+    urls: Mapping[str, str]
+    headers: Mapping[str, Mapping[str, str]]
+
+
+def bearer(site: Site, **more: str) -> dict[str, str]:
+    """The headers of every request."""
+    named = {name.replace("_", "-"): value for name, value in more.items()}
+    return {"content-type": "application/json", "authorization": f"Bearer {site.key}", **named}
+
+
+def openai_target(name: str, process: Process, port: int, site: Site) -> Target:
+    """A target that is told everything by its configuration."""
+    url = f"http://{HOST}:{port}/v1/chat/completions"
+    return Target(name, process, dict.fromkeys(site.upstreams, url), dict.fromkeys(site.upstreams, bearer(site)))
+
+
+@contextlib.contextmanager
+def nginx_target(site: Site) -> Iterator[Target]:
+    """nginx, which only relays."""
+    port = free_port()
+    with nginx.relay(site.directory / "nginx", site.upstreams, port) as process:
+        urls = {model: f"http://{HOST}:{port}/{model}/chat/completions" for model in site.upstreams}
+        yield Target("nginx", process, urls, dict.fromkeys(site.upstreams, bearer(site)))
+
+
+@contextlib.contextmanager
+def nginx_whole_target(site: Site) -> Iterator[Target]:
+    """nginx as relay and as upstream in one process: the figure that the guard's target is a multiple of."""
+    port = free_port()
+    with nginx.relay_with_upstream(site.directory / "nginx_whole", port) as process:
+        url = f"http://{HOST}:{port}/mock/chat/completions"
+        yield Target("nginx+upstream", process, {"mock": url}, {"mock": bearer(site)})
+
+
+def guard_settings(site: Site, port: int) -> dict[str, object]:
+    """llmguard's settings: a key, a policy, an OpenAI upstream for each model."""
+    return {
+        "secret": "env:LLMGUARD_SECRET",
+        "server": {"host": HOST, "port": port},
+        "store": {"url": f"file:{site.directory / 'guard' / 'data'}"},
+        "upstreams": {
+            model: {"kind": "openai", "base_url": url, "api_key": "env:BENCH_UPSTREAM_KEY"}
+            for model, url in site.upstreams.items()
+        },
+        "models": {model: {"task": "chat", "upstream": model, "model": "mock"} for model in site.upstreams},
+        "policies": {"bench": POLICY},
+        "keys": [{"id": "bench", "secret": "env:BENCH_KEY", "user": "bench", "tenant": "bench", "policy": "bench"}],
+    }
+
+
+def guard_env(site: Site) -> dict[str, str]:
+    """The environment that llmguard's settings refer to."""
+    ours = {"LLMGUARD_SECRET": secrets.token_hex(32), "BENCH_UPSTREAM_KEY": "upstream", "BENCH_KEY": site.key}
+    return {**os.environ, **ours, "PYTHONPATH": str(REPOSITORY)}
+
+
+@contextlib.contextmanager
+def guard_target(site: Site, *flags: str) -> Iterator[Target]:
+    """llmguard, its audit lines thrown away; `flags` are the interpreter's."""
+    port, home = free_port(), site.directory / "guard"
+    home.mkdir(exist_ok=True)
+    config = home / "llmguard.yaml"
+    config.write_text(json.dumps(guard_settings(site, port)))
+    serve = ["-m", "llmguard", "serve", "--config", str(config), "--host", HOST, "--port", str(port)]
+    ready = f"http://{HOST}:{port}/health/ready"
+    with running([sys.executable, *flags, *serve], ready=ready, directory=home, env=guard_env(site)) as process:
+        yield openai_target("llmguard", process, port, site)
+
+
+@contextlib.contextmanager
+def litellm_target(site: Site) -> Iterator[Target]:
+    """LiteLLM's proxy, without a database, without telemetry."""
+    if not LITELLM.exists():
+        raise AbsentError(f"LiteLLM is not installed; {INSTALL}")
+    port, home = free_port(), site.directory / "litellm"
+    home.mkdir()
+    models = [
+        {"model_name": model, "litellm_params": {"model": "openai/mock", "api_base": url, "api_key": "upstream"}}
+        for model, url in site.upstreams.items()
+    ]
+    config = home / "config.yaml"
+    general = {"general_settings": {"master_key": site.key}, "litellm_settings": {"telemetry": False}}
+    config.write_text(json.dumps({"model_list": models, **general}))
+    command = [str(LITELLM), "--config", str(config), "--host", HOST, "--port", str(port), "--num_workers", "1"]
+    env = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    ready = f"http://{HOST}:{port}/health/liveliness"
+    with running(command, ready=ready, directory=home, env=env) as process:
+        yield openai_target("litellm", process, port, site)
+
+
+@contextlib.contextmanager
+def portkey_target(site: Site) -> Iterator[Target]:
+    """Portkey's gateway, which learns the upstream from each request's headers."""
+    node = shutil.which("node")
+    if node is None or not PORTKEY.exists():
+        raise AbsentError(f"Portkey is not installed; {INSTALL}")
+    port, home = free_port(), site.directory / "portkey"
+    home.mkdir()
+    command = [node, str(PORTKEY), f"--port={port}", "--headless"]
+    with running(command, ready=f"http://{HOST}:{port}/", directory=home, env=os.environ) as process:
+        headers = {
+            model: bearer(site, x_portkey_provider="openai", x_portkey_custom_host=url)
+            for model, url in site.upstreams.items()
+        }
+        url = f"http://{HOST}:{port}/v1/chat/completions"
+        yield Target("portkey", process, dict.fromkeys(site.upstreams, url), headers)
+
+
+START: Mapping[str, Callable[[Site], contextlib.AbstractContextManager[Target]]] = {
+    "nginx": nginx_target,
+    "nginx+upstream": nginx_whole_target,
+    "llmguard": guard_target,
+    "litellm": litellm_target,
+    "portkey": portkey_target,
+}
+
+RELAYS = ("nginx", "llmguard", "litellm", "portkey")
+"""Those that serve every upstream."""
+
+
+@contextlib.contextmanager
+def started(site: Site, names: Sequence[str]) -> Iterator[tuple[list[Target], dict[str, str]]]:
+    """The targets that run, and why each of the others does not."""
+    targets: list[Target] = []
+    missing: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            try:
+                targets.append(stack.enter_context(START[name](site)))
+            except (AbsentError, StartError) as error:
+                missing[name] = str(error)
+        yield targets, missing

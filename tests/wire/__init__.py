@@ -1,0 +1,1 @@
+"""The wire shapes, one test module each."""

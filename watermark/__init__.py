@@ -1,0 +1,1 @@
+"""Statistical watermarks on generated text: marking, detecting, tracing."""
