@@ -6,6 +6,7 @@ more: POST with a body, an answer read whole or as it comes, no redirects, cooki
 """
 
 import asyncio
+import math
 import ssl
 from collections.abc import Mapping
 from typing import Final
@@ -20,6 +21,7 @@ KEEP_ALIVE_S: Final = 30.0
 LARGEST_HEAD: Final = 64 * 1024
 HIGH_WATER: Final = 256 * 1024
 """Bytes that may wait for a slow client before the upstream is told to pause."""
+NEVER: Final = math.inf
 
 
 class HttpClient:
@@ -190,6 +192,8 @@ class _Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: Answer | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = 0.0
+        self._deadline = NEVER
         self._paused = False
 
     @property
@@ -213,14 +217,18 @@ class _Wire(asyncio.Protocol):
         self._transport.write(head + body)
 
     def arm(self, timeout_s: float) -> None:
-        """Give up after so long, counted from now."""
-        self.disarm()
-        self._timer = self._loop.call_later(timeout_s, self._expire)
+        """Give up after so long, counted from now.
+
+        Every chunk of a stream moves the deadline. A timer that is due sooner is left as it is, and set again
+        only when it goes off: moving it each time took as long as decoding the chunk.
+        """
+        self._deadline = self._loop.time() + timeout_s
+        if self._timer is None or self._deadline < self._fires_at:
+            self._set_timer()
 
     def disarm(self) -> None:
         """Take all the time there is."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline = NEVER
 
     def resume(self) -> None:
         """Read on, if reading was paused."""
@@ -317,8 +325,22 @@ class _Wire(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------------
 
+    def _set_timer(self) -> None:
+        self._unset_timer()
+        self._fires_at = self._deadline
+        self._timer = self._loop.call_at(self._deadline, self._expire)
+
+    def _unset_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _expire(self) -> None:
-        self._break(timed_out())
+        self._timer = None
+        if self._loop.time() >= self._deadline:
+            self._break(timed_out())
+        elif self._deadline != NEVER:
+            self._set_timer()
 
     def _break(self, failure: UpstreamFailure) -> None:
         self._finish(failure)
@@ -327,7 +349,7 @@ class _Wire(asyncio.Protocol):
 
     def _finish(self, failure: UpstreamFailure) -> None:
         """The answer, if one is under way, has failed; nothing of this connection goes on."""
-        self.disarm()
+        self._unset_timer()
         if self in self._idle:
             self._idle.remove(self)
         if self._answer is not None:

@@ -254,6 +254,24 @@ async def test_a_reader_takes_its_time_without_a_timeout() -> None:
         answer.close()
 
 
+@pytest.mark.parametrize(("at_first_s", "then_s"), [(0.1, 0.2), (WITHIN_S, 0.02)], ids=["later", "sooner"])
+async def test_time_counts_from_where_it_was_last_extended(at_first_s: float, then_s: float) -> None:
+    async def in_part(writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab")
+        await server.closed.wait()
+
+    async with serving(in_part) as server:
+        loop = asyncio.get_running_loop()
+        answer = await client(server).post("/chat", b"", timeout_s=at_first_s)
+        assert await answer.some() == b"ab"
+        answer.extend(then_s)
+        began = loop.time()
+        with pytest.raises(UpstreamFailure) as failure:
+            await answer.some()
+        assert failure.value.denial.code == "upstream_timeout"
+        assert then_s * 0.9 < loop.time() - began < WITHIN_S / 2
+
+
 async def test_a_slow_reader_pauses_the_upstream() -> None:
     sent = 0
     block = b"x" * 65536
