@@ -1,0 +1,102 @@
+"""What quotas keep: how much of what each subject has spent and reserved, and when it will be free again.
+
+A counter is a sliding window, not a fixed one and not a bucket that refills: whatever is spent at a time t counts
+until t + `every_s`, so in *every* interval of that length, wherever it begins, what is spent never exceeds the
+limit. A fixed window allows twice the limit around its edge, a bucket (GCRA) of that size twice the limit in the
+interval after a pause. The price is memory, bounded by putting spends together: they leave the window up to
+`every_s` / RESOLUTION late, never early.
+
+What a request may spend is reserved before it and counts until it is settled; what it did spend counts from the
+settlement on. A reservation whose holder dies ends with its lease, and is then spent in full.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+RESOLUTION: Final = 16
+"""Spends within a sixteenth of a window may be put together; they count until the last of them leaves it."""
+RELEASE_S: Final = 1.0
+"""When to look again, in seconds, where nothing but the end of running requests makes room: nobody knows when."""
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """One quota of one subject.
+
+    `subject` is who spends, such as `user:alice`; `measure` what, in the words of the settings and unlike that of the
+    subject's other counters; neither holds a brace. Without `every_s` (seconds) nothing that is spent returns.
+    """
+
+    subject: str
+    measure: str
+    every_s: float | None
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What one request takes of one counter: `amount` ≥ 0 against `limit`. `forced` is taken beyond the limit, too."""
+
+    counter: Counter
+    limit: int
+    amount: int
+    forced: bool = False
+
+
+class Level(msgspec.Struct, frozen=True):
+    """How a counter stands. `reset_s` is the time until nothing spent counts any more, None where it never ends.
+
+    A grant can make `spent` negative.
+    """
+
+    spent: int
+    reserved: int
+    reset_s: float | None
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The answer to a reservation: all of its charges are held, or none.
+
+    `levels` are the counters' after it, in the order of the charges. `exceeded` holds the places of the charges that
+    did not fit, empty where all are held. `retry_after_s` is the time until all of them would fit if nobody else
+    spent, at least; None where waiting cannot help.
+    """
+
+    levels: tuple[Level, ...]
+    exceeded: tuple[int, ...] = ()
+    retry_after_s: float | None = None
+
+
+class Ledger(Protocol):
+    """The counters. Every method is atomic over all that it is given, and raises `StoreUnavailable`."""
+
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+        """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none.
+
+        A charge fits where spent + reserved + amount ≤ limit. An amount of 0 always fits.
+        """
+        ...
+
+    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+        """End a reservation: what was really spent, in the order of its charges, counts from now on.
+
+        Where the lease had ended the amounts are spent already: then only what goes beyond them is added, and
+        nothing is given back, so that a late end never changes a newer window. A second settlement changes nothing
+        (but what goes beyond the amounts).
+        """
+        ...
+
+    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+        """Let a reservation that is still held last `lease_s` from now."""
+        ...
+
+    async def levels(self, counters: Sequence[Counter]) -> list[Level]:
+        """How they stand."""
+        ...
+
+    async def reset(self, counters: Sequence[Counter]) -> None:
+        """Forget what was spent and granted; what is reserved stays."""
+        ...
+
+    async def grant(self, counter: Counter, amount: int) -> None:
+        """Allow so much more for one window, or for good where there is none."""
+        ...
