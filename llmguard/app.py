@@ -21,6 +21,7 @@ from llmguard.controls.hygiene import Hygiene
 from llmguard.controls.measurement import Measurement
 from llmguard.controls.models import Models
 from llmguard.controls.obfuscation import Obfuscation
+from llmguard.controls.quotas import Quotas
 from llmguard.controls.validation import Validation
 from llmguard.errors import Denial
 from llmguard.generation import Generation
@@ -28,7 +29,11 @@ from llmguard.guard import Guard
 from llmguard.keyring import Keyring
 from llmguard.keys import derive, pepper
 from llmguard.metrics import Metrics
+from llmguard.quota.challenge import Challenges
+from llmguard.quota.holdings import Holdings
 from llmguard.settings import AnyUpstream, Settings
+from llmguard.store import ledger_of
+from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.upstreams.upstream import Upstream
@@ -68,6 +73,9 @@ class App:
         self._audit = audit
         self._metrics = metrics
         self._secret = settings.secret.get_secret_value().encode()
+        self._ledger = ledger_of(settings.store, store, clock)
+        self._holdings = Holdings(self._ledger, clock)
+        self._challenges = Challenges(derive(self._secret, "challenges"), clock, secrets.randbelow)
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._open: set[Upstream] = set()
@@ -86,6 +94,11 @@ class App:
     def store(self) -> Store:
         """The store."""
         return self._store
+
+    @property
+    def ledger(self) -> Ledger:
+        """The counters of quotas."""
+        return self._ledger
 
     @property
     def clock(self) -> Clock:
@@ -157,6 +170,7 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._start(self._generation.upstreams.values())
+                self._spawn(self._holdings.keep())
                 await send({"type": "lifespan.startup.complete"})
         await self.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -200,6 +214,7 @@ class App:
             async with asyncio.timeout(SETTLE_S):
                 for generation in (*self._older, self._generation):
                     await generation.finished()
+        await self._holdings.tend()
         self._metrics.share()
         # Each is closed, whatever becomes of the others; from the last to the first.
         async with contextlib.AsyncExitStack() as stack:
@@ -238,6 +253,7 @@ class App:
             Endpoints(),
             Validation(settings),
             Models(catalogue, upstreams),
+            Quotas(settings, self._holdings, self._challenges, upstreams, self._metrics),
             Obfuscation(secrets.token_hex),
             Hygiene(derive(self._secret, "tool-call-ids")),
         ]

@@ -58,7 +58,8 @@ class Denial:
     `message` None takes the table's sentence; it never names an upstream or the
     reason behind a score. `retry_after_s` is the true time to the next success, in
     seconds. `final` marks what cannot be let pass even by `mode: observe`, because
-    nothing is left that could be forwarded.
+    nothing is left that could be forwarded. `hopeless` says that the same request will never
+    be served, whatever the table says of the code. `headers` go out with the answer.
     """
 
     code: str
@@ -66,6 +67,8 @@ class Denial:
     param: str | None = None
     retry_after_s: float | None = None
     final: bool = False
+    hopeless: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def row(self) -> Row:

@@ -9,15 +9,11 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from llmguard.quota.reservation import Reservation
 from llmguard.settings import Model, Policy
-from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import Usage
-from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.endpoint import Endpoint
-
-ModelRequest: TypeAlias = ChatRequest | CompletionRequest
-"""What reaches a model: every route that does is one of these two by then."""
-
+from llmguard.wire.model_request import ModelRequest
 
 Decision: TypeAlias = Literal["allow", "deny", "observe", "error"]
 
@@ -49,7 +45,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     `asked` is the body as the endpoint's own shape, `request` what will be sent upstream, once
     validated; `target` is the configured model that will serve it. Until authentication the
     principal is nobody, and so it stays where `mode: observe` lets a request pass without a key.
-    `observed` holds (control, code) of the denials that were let pass.
+    `observed` holds (control, code) of the denials that were let pass, `reservation` what is held of the quotas,
+    `headers` what the answer will carry besides the guard's own.
     """
 
     id: str
@@ -67,6 +64,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     request: ModelRequest | None = None
     target: Model | None = None
     observed: tuple[tuple[str, str], ...] = ()
+    reservation: Reservation | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

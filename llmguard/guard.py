@@ -212,6 +212,7 @@ class Guard:
             status,
             [
                 *headers,
+                *exchange.headers,
                 (b"x-request-id", exchange.id.encode()),
                 (b"openai-processing-ms", b"%d" % (elapsed * 1000)),
             ],

@@ -47,6 +47,11 @@ class Keyring:
             return cached[1]
         return await self._ask(digest)
 
+    async def record(self, id: str) -> KeyRecord | None:
+        """The key with this id, be it valid or not. Raises `StoreUnavailable`."""
+        found = next((record for record in self._configured.values() if record.id == id), None)
+        return found or await self._store.get_key(id)
+
     def forget(self, id: str) -> None:
         """Drop what is remembered of a key, now."""
         # An answer of the store that is still under way is then too old to be remembered.

@@ -14,12 +14,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from llmguard.quota.rules import Rule
+
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "requests": ("Requests answered.", ("endpoint", "model", "status")),
     "decisions": ("Denials, and what observe mode let pass.", ("control", "code", "mode")),
     "tokens": ("Tokens as upstreams report them.", ("model", "direction")),
+    "quota_reserved_tokens": ("Tokens held before requests were forwarded.", ()),
+    "quota_refunded_tokens": ("Of these, tokens that were not used and given back.", ()),
+    "quota_overrun_tokens": ("Tokens that upstreams used beyond what was held.", ()),
+    "quota_denials": ("Limits that a request did not fit into.", ("per", "of", "every_s")),
     "upstream_errors": ("Attempts at an upstream that failed.", ("upstream", "code")),
 }
 TIMES: dict[str, str] = {
@@ -92,6 +98,18 @@ class Metrics:
         """Count tokens."""
         self._tally.count(input_tokens, "tokens", model, "input")
         self._tally.count(output_tokens, "tokens", model, "output")
+
+    def settled(self, reserved: int, taken: int) -> None:
+        """Count a reservation of tokens and what became of it."""
+        self._tally.count(reserved, "quota_reserved_tokens")
+        self._tally.count(max(0, reserved - taken), "quota_refunded_tokens")
+        self._tally.count(max(0, taken - reserved), "quota_overrun_tokens")
+
+    def over_limit(self, rules: Iterable[Rule]) -> None:
+        """Count the limits that were too tight for a request."""
+        for rule in rules:
+            every = "" if rule.every_s is None else f"{rule.every_s:g}"
+            self._tally.count(1, "quota_denials", rule.per, rule.of, every)
 
     def upstream_failed(self, upstream: str, code: str) -> None:
         """Count an attempt that failed."""

@@ -158,8 +158,29 @@ class Limit(Frozen):
     every: Seconds | None = Field(default=None, description="The window; without it the quota is never refilled.")
     on: tuple[EndpointName, ...] = Field(default=(), description="The endpoints that count; none named is all.")
     models: tuple[str, ...] = Field(
-        default=(), description="The models that count, as names or patterns; none named is all."
+        default=(), description="The models that count, as names, patterns or @groups; none named is all."
     )
+    on_exceed: Literal["refuse", "degrade", "challenge"] = Field(
+        default="refuse",
+        description="Past it: refuse with 429, answer as `degrade` of the policy says, or ask for a proof of work.",
+    )
+
+
+class Degrade(Frozen):
+    """What stands in where a limit with `on_exceed: degrade` is exceeded; it must fit into every limit itself."""
+
+    model: str | None = Field(default=None, description="A cheaper public model of the same task.")
+    max_output_tokens: int | None = Field(default=None, ge=1, description="A smaller cap on the answer.")
+
+
+class Credits(Frozen):
+    """What an answer gives away of the model, in credits: not what it costs to make."""
+
+    text: int = Field(default=0, ge=0, le=1_000_000, description="For a text.")
+    label: int = Field(default=1, ge=0, le=1_000_000, description="For a label without a score.")
+    score: int = Field(default=5, ge=0, le=1_000_000, description="For a score.")
+    logit: int = Field(default=20, ge=0, le=1_000_000, description="For a log-probability.")
+    embedding: int = Field(default=100, ge=0, le=1_000_000, description="For an embedding.")
 
 
 class Decoding(Frozen):
@@ -229,6 +250,7 @@ class Policy(Frozen):
         description="The endpoints that may be used; one that is not named is 403.",
     )
     limits: tuple[Limit, ...] = Field(default=(), description="Quotas; all are checked together and the tightest wins.")
+    degrade: Degrade | None = Field(default=None, description="What stands in past a limit with `on_exceed: degrade`.")
     decoding: Decoding | None = Field(default=None, description="Which sampling parameters a client may choose.")
     outputs: Outputs | None = Field(default=None, description="How exactly answers are told.")
     prompts: Prompts | None = Field(default=None, description="Detection of automated prompt streams.")
@@ -259,6 +281,10 @@ class Settings(Frozen):
     admin: Admin = Field(default=Admin(), description="The operator's API; without a token it is shut.")
     upstreams: dict[Id, AnyUpstream] = Field(description="The places where models run, by name.")
     models: dict[Name, Model] = Field(description="The public models, by name.")
+    groups: dict[Id, tuple[str, ...]] = Field(
+        default={}, description="Sets of models, as names or patterns, by a name that limits use as @name."
+    )
+    credits: Credits = Field(default=Credits(), description="What answers give away of a model.")
     policies: dict[Id, Policy] = Field(description="What keys may do, by name.")
     keys: tuple[ConfiguredKey, ...] = Field(default=(), description="Keys that stand in the file; others are issued.")
 

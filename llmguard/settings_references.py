@@ -107,17 +107,43 @@ def reaches(models: Entry, start: str, goal: str) -> bool:
 
 
 def patterns(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
-    """Every model pattern of a policy, and of its limits, matches a model."""
-    models = table(tree, "models")
+    """Every model pattern of a policy, of its limits and of a group matches a model; a limit's @group exists."""
+    models, groups = table(tree, "models"), table(tree, "groups")
+    lists: list[tuple[Path, list[object]]] = [(("groups", name), items(groups, name)) for name in groups]
     for name, policy in entries(tree, "policies"):
-        lists: list[tuple[Path, Entry]] = [(("policies", name), policy)]
+        lists.append((("policies", name, "models"), items(policy, "models")))
         for index, limit in enumerate(items(policy, "limits")):
             if isinstance(limit, dict):
-                lists.append((("policies", name, "limits", index), limit))
-        for path, holder in lists:
-            for index, pattern in enumerate(items(holder, "models")):
-                if isinstance(pattern, str) and pattern != "*" and not any(fnmatchcase(m, pattern) for m in models):
-                    yield (*path, "models", index), "matches no model"
+                lists.append((("policies", name, "limits", index, "models"), items(limit, "models")))
+    for path, listed in lists:
+        for place, pattern in enumerate(listed):
+            if not isinstance(pattern, str):
+                continue
+            if len(path) == 5 and pattern.startswith("@"):
+                if pattern[1:] not in groups:
+                    yield (*path, place), unknown("group", pattern[1:], groups)
+            elif pattern != "*" and not any(fnmatchcase(model, pattern) for model in models):
+                yield (*path, place), "matches no model"
+
+
+def degrading(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
+    """A limit that degrades has something to degrade to, and that is a model of the policy's own."""
+    models = table(tree, "models")
+    for name, policy in entries(tree, "policies"):
+        degrade = table(policy, "degrade")
+        cheaper = degrade.get("model")
+        if isinstance(cheaper, str) and cheaper not in models:
+            yield ("policies", name, "degrade", "model"), unknown("model", cheaper, models)
+        elif isinstance(cheaper, str) and not any(
+            isinstance(pattern, str) and fnmatchcase(cheaper, pattern) for pattern in items(policy, "models") or ["*"]
+        ):
+            yield ("policies", name, "degrade", "model"), "is not among the policy's own models"
+        for index, limit in enumerate(items(policy, "limits")):
+            if isinstance(limit, dict) and limit.get("on_exceed") == "degrade" and not degrade:
+                yield (
+                    ("policies", name, "limits", index, "on_exceed"),
+                    "needs `degrade` in the policy, with a model or max_output_tokens",
+                )
 
 
 def policies_of_keys(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
@@ -184,6 +210,7 @@ CHECKS: tuple[Callable[[Entry, Mapping[str, str]], Iterator[Complaint]], ...] = 
     upstreams_of_models,
     fallbacks,
     patterns,
+    degrading,
     policies_of_keys,
     secrets,
     processes,

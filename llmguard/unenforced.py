@@ -33,11 +33,6 @@ class Gap:
 
 POLICY_GAPS: tuple[Gap, ...] = (
     Gap(
-        ("limits",),
-        lambda policy: bool(policy.limits),
-        "limits are not enforced by this version; requests and tokens are unlimited",
-    ),
-    Gap(
         ("decoding",),
         lambda policy: policy.decoding is not None,
         "decoding is not restricted by this version; sampling parameters are passed on as they come",
@@ -75,7 +70,6 @@ POLICY_GAPS: tuple[Gap, ...] = (
         "text is not watermarked by this version",
     ),
 )
-SHARE = "a store that fails is answered with 503 by this version, as with refuse"
 
 
 def unenforced(settings: Settings) -> tuple[Notice, ...]:
@@ -84,9 +78,7 @@ def unenforced(settings: Settings) -> tuple[Notice, ...]:
 
 
 def notices(settings: Settings) -> Iterator[Notice]:
-    """The same, one after the other: the store's, then each policy's."""
-    if settings.store.on_failure == "share":
-        yield Notice("store.on_failure", SHARE)
+    """The same, one after the other, policy by policy."""
     for name, policy in settings.policies.items():
         for gap in POLICY_GAPS:
             if gap.asked(policy):

@@ -15,11 +15,13 @@ from starlette.exceptions import HTTPException
 
 from llmguard.admin.keys import keys_router
 from llmguard.admin.openapi import describe
+from llmguard.admin.spend import spend_router
 from llmguard.clock import Clock
 from llmguard.errors import Denial, GuardError, Refused
 from llmguard.keyring import Keyring
 from llmguard.metrics import Metrics
 from llmguard.settings import Settings
+from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
 from llmguard.wire.errors import error_body, error_headers
 from llmguard.wire.routes import served
@@ -39,6 +41,9 @@ class Service(Protocol):
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
 
     @property
     def clock(self) -> Clock: ...
@@ -69,6 +74,10 @@ def admin_site(service: Service) -> FastAPI:
             policies=lambda: service.settings.policies.keys(),
             forget=lambda key: service.keyring.forget(key),
         ),
+        dependencies=[Depends(_operator(service))],
+    )
+    site.include_router(
+        spend_router(service.ledger, lambda: service.settings, lambda: service.keyring),
         dependencies=[Depends(_operator(service))],
     )
     for kind, answer in _ERRORS.items():

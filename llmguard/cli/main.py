@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from llmguard.cli import config, keys
+from llmguard.cli import config, keys, quota
 
 app = typer.Typer(
     name="llmguard",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(quota.app, name="quota")
 
 
 @app.command()

@@ -5,6 +5,8 @@ from pathlib import Path
 from llmguard.clock import Clock
 from llmguard.settings import StoreSettings
 from llmguard.store.file import FileStore
+from llmguard.store.ledger import Ledger
+from llmguard.store.ledger_share import ShareLedger
 from llmguard.store.memory import MemoryStore
 from llmguard.store.store import Store
 
@@ -22,6 +24,13 @@ def open_store(settings: StoreSettings, *, clock: Clock) -> Store:
     from llmguard.store.redis_client import open_client  # noqa: PLC0415
 
     return RedisStore(open_client(settings.url), clock=clock, timeout_s=timeout_s)
+
+
+def ledger_of(settings: StoreSettings, store: Store, clock: Clock) -> Ledger:
+    """The store's counters, and with `on_failure: share` those that stand in for them."""
+    if settings.on_failure == "refuse" or settings.local:
+        return store.ledger
+    return ShareLedger(store.ledger, MemoryStore(clock=clock).ledger, settings.replicas)
 
 
 def _directory(url: str) -> Path:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from llmguard.store.ledger import Ledger
+
 LOOKUP_BYTES = 16
 RETENTION_S = 30 * 86_400.0
 
@@ -58,6 +60,11 @@ class Store(Protocol):
     Every method raises `StoreUnavailable` where the store fails or takes longer than
     it may. A key that is gone (`KeyRecord.gone_at`) is as one that never was.
     """
+
+    @property
+    def ledger(self) -> Ledger:
+        """What quotas keep here; closed with the store."""
+        ...
 
     async def put_key(self, record: KeyRecord) -> None:
         """Add a key. Raises `KeyConflict`; never overwrites, so never undoes a revocation."""

@@ -7,10 +7,11 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from llmguard.errors import Denial, UpstreamFailure
-from llmguard.exchange import Exchange, ModelRequest
+from llmguard.exchange import Exchange
 from llmguard.settings import Settings
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.answer import Event
+from llmguard.wire.model_request import ModelRequest
 
 BACKOFF_S = 0.05
 

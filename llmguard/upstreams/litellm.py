@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from llmguard.errors import Denial, UpstreamFailure
-from llmguard.exchange import ModelRequest
 from llmguard.settings import LiteLLMUpstream
 from llmguard.upstreams.litellm_library import Library, load
 from llmguard.upstreams.litellm_wire import arguments, chunk, made_up_end, whole
+from llmguard.upstreams.upstream import TokenCounter
 from llmguard.wire.answer import Event
+from llmguard.wire.model_request import ModelRequest
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,11 @@ class LiteLLM:
     def __init__(self, settings: LiteLLMUpstream) -> None:
         self._settings = settings
         self._library: Library | None = None
+
+    @property
+    def counter(self) -> TokenCounter | None:
+        """None: which tokenizer its models have is not known here."""
+        return None
 
     @property
     def ready(self) -> bool:

@@ -11,12 +11,12 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 
 from llmguard.errors import Denial, UpstreamFailure
-from llmguard.exchange import ModelRequest
 from llmguard.wire.answer import Event
 from llmguard.wire.chat import ChatRequest, UserMessage
 from llmguard.wire.chat_answer import ChatChunk, ChatCompletion, Delta
 from llmguard.wire.completions import Completion, CompletionChoice, CompletionRequest
 from llmguard.wire.content_parts import FilePart, ImagePart
+from llmguard.wire.model_request import ModelRequest
 
 CONTROLLED = ("stream", "stream_options")
 """Fields that the upstream sets itself."""

@@ -5,22 +5,26 @@ Answers are decoded by whitelist, so what an engine adds of its own never gets f
 
 from collections.abc import AsyncGenerator
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
 
 from llmguard.errors import UpstreamFailure
-from llmguard.exchange import ModelRequest
 from llmguard.settings import OpenAIUpstream
 from llmguard.upstreams.failures import bad_answer, from_status, unreachable
 from llmguard.upstreams.http import Answer, HttpClient
+from llmguard.upstreams.upstream import TokenCounter
 from llmguard.wire.answer import Event
 from llmguard.wire.chat import ChatRequest, StreamOptions
 from llmguard.wire.chat_answer import ChatChunk, ChatCompletion
 from llmguard.wire.completions import Completion, CompletionRequest
+from llmguard.wire.model_request import ModelRequest
 from llmguard.wire.sse import EventReader, EventTooLarge
 
 EXTENSIONS: Final = {"vllm": frozenset({"top_k"}), "sglang": frozenset({"top_k"})}
+NEWER: Final = ("api.openai.com", ".openai.azure.com")
+"""Hosts that know `max_completion_tokens`."""
 LARGEST_ANSWER: Final = 32 * 1024 * 1024
 LINGER_S: Final = 0.05
 """How long a finished stream may take to end its body, so that its connection can be used again."""
@@ -43,12 +47,21 @@ class OpenAI:
         headers = {"content-type": "application/json", "accept": "*/*", "accept-encoding": "identity"}
         if settings.api_key is not None:
             headers["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+        host = urlsplit(settings.base_url).hostname or ""
+        # OpenAI's newer models refuse `max_tokens`; elsewhere `max_completion_tokens` may be passed over without a
+        # word, and with it the quota's cap.
+        self._newer = host.endswith(NEWER)
         self._client = HttpClient(settings.base_url, headers, connect_timeout_s=settings.connect_timeout_s)
 
     @property
     def extensions(self) -> frozenset[str]:
         """What the configured engine knows beyond OpenAI's fields."""
         return self._extensions
+
+    @property
+    def counter(self) -> TokenCounter | None:
+        """None: which tokenizer its models have is not known here."""
+        return None
 
     @property
     def ready(self) -> bool:
@@ -60,7 +73,7 @@ class OpenAI:
 
     async def ask(self, request: ModelRequest) -> Event:
         """The whole answer within `timeout_s`; raises UpstreamFailure."""
-        answer = await self._client.post(PATHS[type(request)], _encode(request), timeout_s=self._timeout_s)
+        answer = await self._post(request)
         try:
             _check(answer)
             body = await answer.whole(LARGEST_ANSWER)
@@ -79,7 +92,7 @@ class OpenAI:
         """The chunks as they come, no more than `timeout_s` apart; raises UpstreamFailure, also for a missing end."""
         decoder = _chat_chunk if isinstance(request, ChatRequest) else _completion
         asked = replace(request, stream=True, stream_options=StreamOptions(include_usage=True))
-        answer = await self._client.post(PATHS[type(request)], _encode(asked), timeout_s=self._timeout_s)
+        answer = await self._post(asked)
         try:
             _check(answer)
             reader = EventReader()
@@ -101,6 +114,11 @@ class OpenAI:
                 raise unreachable()
         finally:
             answer.close()
+
+    async def _post(self, request: ModelRequest) -> Answer:
+        if not self._newer and isinstance(request, ChatRequest) and request.max_completion_tokens is not None:
+            request = replace(request, max_tokens=request.max_completion_tokens, max_completion_tokens=None)
+        return await self._client.post(PATHS[type(request)], _encode(request), timeout_s=self._timeout_s)
 
     async def close(self) -> None:
         """Close the pool."""

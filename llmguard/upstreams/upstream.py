@@ -3,8 +3,20 @@
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from llmguard.exchange import ModelRequest
 from llmguard.wire.answer import Event
+from llmguard.wire.model_request import ModelRequest
+
+
+class TokenCounter(Protocol):
+    """The model's own tokenizer."""
+
+    def prompt(self, request: ModelRequest) -> int | None:
+        """The tokens that the model will read, exactly; None for a request that it will refuse."""
+        ...
+
+    def text(self, text: str) -> int:
+        """The tokens of a text that it wrote."""
+        ...
 
 
 class Upstream(Protocol):
@@ -20,6 +32,11 @@ class Upstream(Protocol):
     @property
     def extensions(self) -> frozenset[str]:
         """Request fields beyond OpenAI's that this upstream understands, such as `top_k`."""
+        ...
+
+    @property
+    def counter(self) -> TokenCounter | None:
+        """The tokenizer of its models, where it is here and loaded."""
         ...
 
     @property

@@ -23,7 +23,9 @@ def error_body(denial: Denial) -> bytes:
 
 def error_headers(denial: Denial) -> list[tuple[bytes, bytes]]:
     """When to come back, in the three spellings that SDKs obey, and whether it helps at all."""
-    headers = [] if denial.row.retry else [(b"x-should-retry", b"false")]
+    headers = [*denial.headers]
+    if not denial.row.retry or denial.hopeless:
+        headers.append((b"x-should-retry", b"false"))
     if denial.retry_after_s is not None:
         milliseconds = max(1, round(denial.retry_after_s * 1000))
         headers.append((b"retry-after-ms", b"%d" % milliseconds))

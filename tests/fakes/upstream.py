@@ -5,11 +5,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
 
-from llmguard.exchange import ModelRequest
+from llmguard.upstreams.upstream import TokenCounter
 from llmguard.wire.answer import Event
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import AnswerMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, Usage
 from llmguard.wire.completions import Completion, CompletionChoice
+from llmguard.wire.model_request import ModelRequest
 
 Step: TypeAlias = str | Event | asyncio.Event | BaseException
 """A piece of text, a ready-made event, something to wait for, or a failure."""
@@ -29,6 +30,7 @@ class FakeUpstream:
         self.scripts: list[Sequence[Step]] = list(scripts) or [("Hello", " you")]
         self.extensions = frozenset(extensions)
         self.ready = True
+        self.counter: TokenCounter | None = None
         self.requests: list[ModelRequest] = []
         self.open = self.left = self.starts = self.closes = 0
         self.waiting = asyncio.Event()

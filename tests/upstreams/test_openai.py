@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from llmguard.errors import UpstreamFailure
-from llmguard.exchange import ModelRequest
 from llmguard.settings import OpenAIUpstream
 from llmguard.upstreams.openai import OpenAI
 from llmguard.upstreams.upstream import Upstream
@@ -18,6 +17,7 @@ from llmguard.wire.answer import Event
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import ChatChunk, ChatCompletion
 from llmguard.wire.completions import Completion, CompletionRequest
+from llmguard.wire.model_request import ModelRequest
 from tests.fakes import SECRETS, Answer, FakeOpenAI, Fault
 
 pytestmark = pytest.mark.anyio

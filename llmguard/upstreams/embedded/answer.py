@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from llmguard.exchange import ModelRequest
 from llmguard.upstreams.embedded.frames import Finished, Piece
 from llmguard.upstreams.embedded.order import MODEL
 from llmguard.wire.answer import Event
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import AnswerMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, Usage
 from llmguard.wire.completions import Completion, CompletionChoice
+from llmguard.wire.model_request import ModelRequest
 
 
 class Shape(Protocol):

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from llmguard.upstreams.embedded.chatml import DOCUMENT_END, END, START
 from llmguard.upstreams.embedded.llama import Config, Llama
+from llmguard.upstreams.embedded.packages import TOKENIZER
 from llmguard.upstreams.embedded.text import byte_of_symbol
 
-WEIGHTS, TOKENIZER, MANIFEST = "weights.safetensors", "tokenizer.json", "config.json"
+WEIGHTS, MANIFEST = "weights.safetensors", "config.json"
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from llmguard.clock import Clock, SystemClock
 from llmguard.errors import Denial, UpstreamFailure
-from llmguard.exchange import ModelRequest
 from llmguard.settings import EmbeddedUpstream
 from llmguard.upstreams.embedded.answer import shape_of, usage_of
+from llmguard.upstreams.embedded.counting import EmbeddedCounter
 from llmguard.upstreams.embedded.frames import Embed, Finished, Generate, Pieces, Refused, Reply, Request, Vectors
 from llmguard.upstreams.embedded.line import Line
 from llmguard.upstreams.embedded.order import order_of
 from llmguard.upstreams.embedded.process import Worker
+from llmguard.upstreams.upstream import TokenCounter
 from llmguard.wire.answer import Event
+from llmguard.wire.model_request import ModelRequest
 
 
 class Embedded:
@@ -27,9 +29,16 @@ class Embedded:
 
     def __init__(self, settings: EmbeddedUpstream, *, cache: Path, clock: Clock | None = None) -> None:
         self._timeout_s = settings.timeout_s
+        self._cache = cache
         self._worker = Worker(cache)
+        self._counter: EmbeddedCounter | None = None
         self._answers = Line(settings.max_queue, clock or SystemClock())
         self._vectors = Line(settings.max_queue, clock or SystemClock())
+
+    @property
+    def counter(self) -> TokenCounter | None:
+        """The chat model's tokenizer, once the model is loaded."""
+        return self._counter
 
     @property
     def ready(self) -> bool:
@@ -49,6 +58,8 @@ class Embedded:
     async def start(self) -> None:
         """Start the worker and wait until the chat model is loaded; raises CannotStart."""
         await self._worker.start()
+        # The worker has written the tokenizer's file by now. Reading it takes a tenth of a second.
+        self._counter = await asyncio.to_thread(EmbeddedCounter, self._cache)
 
     async def close(self) -> None:
         """End the worker."""

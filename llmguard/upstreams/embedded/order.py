@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import msgspec
 
 from llmguard.errors import Denial, UpstreamFailure
-from llmguard.exchange import ModelRequest
 from llmguard.wire.chat import AnyMessage, AssistantMessage, ChatRequest, FunctionMessage, TextFormat, ToolMessage
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.content_parts import RefusalPart, TextPart
+from llmguard.wire.model_request import ModelRequest
 
 MODEL = "smollm2-135m-instruct"
 COMPLETION_TOKENS = 16

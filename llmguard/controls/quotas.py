@@ -1,0 +1,220 @@
+"""Quotas: nobody spends more than a limit gives."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from llmguard.control import Step
+from llmguard.errors import Denial
+from llmguard.exchange import Exchange, Outcome
+from llmguard.metrics import Metrics
+from llmguard.quota.challenge import LIFETIME_S, Challenges
+from llmguard.quota.headers import rate_limit_headers
+from llmguard.quota.holdings import Holdings
+from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, needs
+from llmguard.quota.reservation import Reservation
+from llmguard.quota.rules import MEASURES, Rule, Rules, counters
+from llmguard.settings import Decoding, Settings
+from llmguard.store.ledger import Charge, Counter, Receipt
+from llmguard.store.store import StoreUnavailable
+from llmguard.upstreams.upstream import TokenCounter, Upstream
+from llmguard.wire.answer import Event
+from llmguard.wire.completions import CompletionRequest
+from llmguard.wire.model_request import ModelRequest
+
+CHALLENGE, SOLUTION, DEGRADED = b"x-llmguard-challenge", b"x-llmguard-solution", b"x-llmguard-degraded"
+INLINE_BYTES: Final = 16_384
+"""A longer body is tokenized in a thread: it would hold up everybody else for over 5 ms."""
+TOKENS_AT, INPUT_AT, OUTPUT_AT = (MEASURES.index(name) for name in ("tokens", "input_tokens", "output_tokens"))
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A request as it would be sent, and what it would hold."""
+
+    exchange: Exchange
+    rules: tuple[Rule, ...]
+    needs: Needs
+    charges: tuple[Charge, ...]
+    counter: TokenCounter | None
+
+
+class Quotas(Step):
+    """Reserves what a request may spend before it is forwarded, all limits at once or none, and settles what it did.
+
+    In every interval of a limit's length no more is generated than the limit, however many ask at once: what could be
+    generated counts from before it is, what was counts for a whole window after its end. `mode: observe` spends
+    beyond the limit and notes it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        holdings: Holdings,
+        challenges: Challenges,
+        upstreams: Mapping[str, Upstream],
+        metrics: Metrics,
+    ) -> None:
+        self._rules = Rules(settings)
+        self._models = settings.models
+        self._prices = settings.credits
+        self._observe = settings.mode == "observe"
+        self._holdings = holdings
+        self._challenges = challenges
+        self._upstreams = upstreams
+        self._metrics = metrics
+
+    async def admit(self, exchange: Exchange) -> Exchange | Denial:
+        """Hold what the request may take, or say when to come back."""
+        plan = await self._plan(exchange)
+        if plan is None:
+            return exchange
+        try:
+            receipt = await self._holdings.reserve(exchange.id, plan.charges)
+            if receipt.exceeded and self._modes(plan, receipt) == {"degrade"}:
+                cheaper = await self._degraded(plan)
+                if cheaper is not None:
+                    plan = cheaper
+                    receipt = await self._holdings.reserve(exchange.id, plan.charges)
+        except StoreUnavailable:
+            return Denial("store_unavailable", retry_after_s=1.0)
+        return self._denied(plan, receipt) if receipt.exceeded else self._held(plan, receipt)
+
+    def release(self, exchange: Exchange, event: Event) -> Event:
+        """Count what is relayed."""
+        if exchange.reservation is not None:
+            exchange.reservation.relay(event)
+        return event
+
+    async def settle(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Spend what was taken, and give back the rest."""
+        held = exchange.reservation
+        if held is None:
+            return
+        counted = None
+        if held.kept is not None and (counter := self._counter(exchange)) is not None:
+            counted = counter.text("".join(held.kept)) if outcome.usage is None else None
+        taken = held.needs.taken(outcome.usage, outcome.code, held.relayed_bytes, counted)
+        await self._holdings.settle(exchange.id, tuple(taken[place] for place in held.places))
+        reserved = held.needs.amounts[TOKENS_AT]
+        self._metrics.settled(reserved, taken[TOKENS_AT])
+
+    # --- what a request would hold ---------------------------------------------------------
+
+    async def _plan(self, exchange: Exchange) -> Plan | None:
+        """None where no limit holds, or no model is asked."""
+        request, target = exchange.request, exchange.target
+        if request is None or target is None:
+            return None
+        rules = self._rules.of(exchange.principal.policy, exchange.endpoint.name, exchange.model)
+        if not rules:
+            return None
+        counter = self._counter(exchange)
+        counted = await _counted(counter, request, exchange.body_bytes)
+        need = needs(request, exchange.body_bytes, counted, self._prices)
+        if cap(request) is None:
+            request = capped(request, self._cap(exchange, request, rules, need.input_tokens))
+            need = needs(request, exchange.body_bytes, counted, self._prices)
+            exchange = replace(exchange, request=request)
+        return Plan(exchange, rules, need, self._charges(exchange, rules, need), counter)
+
+    def _charges(self, exchange: Exchange, rules: tuple[Rule, ...], need: Needs) -> tuple[Charge, ...]:
+        solution = exchange.head.headers.get(SOLUTION)
+        solved = None if solution is None else self._challenges.solution(exchange.principal.key, solution)
+        amounts = need.amounts
+        charges = tuple(
+            Charge(
+                counter,
+                rule.limit,
+                amounts[rule.place],
+                self._observe or (solved is not None and rule.on_exceed == "challenge"),
+            )
+            for rule, counter in zip(rules, counters(rules, exchange.principal), strict=True)
+        )
+        if solved is None:
+            return charges
+        # One use: the challenge is a quota of one request, for longer than it is valid.
+        return *charges, Charge(Counter(f"challenge:{solved}", "uses", 2.0 * LIFETIME_S), 1, 1)
+
+    def _cap(self, exchange: Exchange, request: ModelRequest, rules: Sequence[Rule], given: int) -> int:
+        """The policy's cap on one choice, or what the tightest limit can ever hold beside the input."""
+        most = (exchange.policy.decoding or Decoding()).max_output_tokens
+        if isinstance(request, CompletionRequest):
+            most = min(most, COMPLETION_TOKENS)
+        choices = choices_of(request)
+        rooms = [rule.limit - given for rule in rules if rule.place == TOKENS_AT]
+        rooms += [rule.limit for rule in rules if rule.place == OUTPUT_AT]
+        return max(1, min([most, *(room // choices for room in rooms)]))
+
+    def _counter(self, exchange: Exchange) -> TokenCounter | None:
+        return self._upstreams[exchange.target.upstream].counter if exchange.target is not None else None
+
+    # --- what becomes of it ------------------------------------------------------------------
+
+    def _held(self, plan: Plan, receipt: Receipt) -> Exchange:
+        rules, exchange = plan.rules, plan.exchange
+        places = tuple(rule.place for rule in rules)
+        if len(plan.charges) > len(rules):
+            places = (*places, 0)  # the solution: used by a request that was served
+        observed = exchange.observed
+        if self._observe:
+            levels = zip(rules, receipt.levels, strict=False)
+            past = [rule for rule, level in levels if level.spent + level.reserved > rule.limit]
+            if past:
+                self._metrics.over_limit(past)
+                observed = (*observed, (self.name, _code(past)))
+        return replace(
+            exchange,
+            reservation=Reservation(plan.charges, places, plan.needs, keep=plan.counter is not None),
+            observed=observed,
+            headers=(*exchange.headers, *rate_limit_headers(rules, receipt.levels[: len(rules)])),
+        )
+
+    def _denied(self, plan: Plan, receipt: Receipt) -> Denial:
+        past = [plan.rules[place] for place in receipt.exceeded if place < len(plan.rules)]
+        headers = rate_limit_headers(plan.rules, receipt.levels[: len(plan.rules)])
+        self._metrics.over_limit(past)
+        if self._modes(plan, receipt) <= {"challenge"}:
+            challenge = self._challenges.issue(plan.exchange.principal.key)
+            return Denial("challenge_required", headers=(*headers, (CHALLENGE, challenge.encode())))
+        wait = receipt.retry_after_s
+        limits = "; ".join(rule.title for rule in past)
+        message = f"Limit reached: {limits}." if wait is not None else f"The request is more than is left of: {limits}."
+        return Denial(_code(past), message, retry_after_s=wait, hopeless=wait is None, headers=headers)
+
+    def _modes(self, plan: Plan, receipt: Receipt) -> set[str]:
+        return {plan.rules[place].on_exceed for place in receipt.exceeded if place < len(plan.rules)}
+
+    async def _degraded(self, plan: Plan) -> Plan | None:
+        """The same request at a lower price, as the policy says; None where it would be the same."""
+        exchange, degrade = plan.exchange, plan.exchange.policy.degrade
+        request, said = exchange.request, []
+        if degrade is None or request is None:
+            return None
+        own = cap(request)
+        if degrade.max_output_tokens is not None and (own is None or own > degrade.max_output_tokens):
+            exchange = replace(exchange, request=capped(request, degrade.max_output_tokens))
+            said.append("max_output_tokens")
+        if degrade.model is not None and degrade.model != exchange.model:
+            target = self._models[degrade.model]
+            if request.top_k is None or "top_k" in self._upstreams[target.upstream].extensions:
+                exchange = replace(exchange, model=degrade.model, target=target)
+                said.append("model")
+        if not said:
+            return None
+        told = (DEGRADED, ", ".join(said).encode())
+        return await self._plan(replace(exchange, headers=(*exchange.headers, told)))
+
+
+async def _counted(counter: TokenCounter | None, request: ModelRequest, body_bytes: int) -> int | None:
+    if counter is None:
+        return None
+    if body_bytes <= INLINE_BYTES:
+        return counter.prompt(request)
+    return await asyncio.to_thread(counter.prompt, request)
+
+
+def _code(past: Sequence[Rule]) -> str:
+    return "insufficient_quota" if any(rule.budget for rule in past) else "rate_limit_exceeded"

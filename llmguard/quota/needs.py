@@ -1,0 +1,134 @@
+"""What a request may take at most, known before it is sent, and what it took, known when it has ended.
+
+Amounts come in the order of MEASURES. Tokens of the input are exact where the model's own tokenizer is here; else they
+are bounded: no vocabulary in use spends more than a token on a byte, and the request's JSON is longer than what a chat
+template makes of it. Tokens of the output are bounded by the cap, which the upstream is told.
+"""
+
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from llmguard.settings import Credits
+from llmguard.wire.chat import ChatRequest
+from llmguard.wire.chat_answer import Usage
+from llmguard.wire.completions import CompletionRequest
+from llmguard.wire.content_parts import ImagePart
+from llmguard.wire.model_request import ModelRequest
+
+Amounts: TypeAlias = tuple[int, ...]
+
+TEMPLATE_TOKENS: Final = 64
+"""What a chat template may add of its own: its markers, a default system prompt."""
+IMAGE_TOKENS: Final = 4096
+"""What a picture is taken for; its bytes say nothing of its tokens. What it costs more is charged when it is known."""
+COMPLETION_TOKENS: Final = 16
+"""How long a text completion is that names no length: OpenAI's own default, and every engine's."""
+CREDIBLE_BYTES: Final = 16
+"""Text of that many bytes a token does not occur: a report of fewer tokens is no report."""
+NOTHING: Final[Amounts] = (0, 0, 0, 0, 0, 0)
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """A request's bounds. `choices` is how many answers it asks for, `logits` how many log-probabilities a token."""
+
+    input_tokens: int
+    output_tokens: int
+    choices: int
+    logits: int
+    text_bytes: int
+    prices: Credits
+
+    @property
+    def amounts(self) -> Amounts:
+        """The most that it can take."""
+        return self._amounts(self.input_tokens, self.output_tokens)
+
+    def _amounts(self, given: int, made: int) -> Amounts:
+        credits = self.choices * self.prices.text + made * self.logits * self.prices.logit
+        return 1, given + made, given, made, credits, 1
+
+    def taken(self, usage: Usage | None, code: str, relayed_bytes: int, counted: int | None) -> Amounts:
+        """What it took, by the upstream's report, the code that it failed with ("" for none) and what was relayed.
+
+        `counted` is the relayed text in tokens, where the model's tokenizer is here. Nothing where it failed before
+        anything was generated. A report that the relayed text proves too small is replaced by the bound: an
+        underestimate gives nothing back.
+        """
+        if usage is None and not relayed_bytes and code:
+            # Who leaves before the answer has been served up to there; who was not answered, not at all.
+            gone = code == "client_closed_request"
+            return (1, self.input_tokens, self.input_tokens, 0, 0, 0) if gone else NOTHING
+        most = min(self.output_tokens, relayed_bytes) if counted is None else counted
+        if usage is None:
+            given, made = self.input_tokens, most
+        else:
+            read, made = usage.prompt_tokens, usage.completion_tokens
+            given = read if read * CREDIBLE_BYTES >= self.text_bytes else self.input_tokens
+            made = made if made * CREDIBLE_BYTES >= relayed_bytes else max(made, most)
+        return *self._amounts(given, made)[:-1], 0
+
+
+def needs(request: ModelRequest, body_bytes: int, counted: int | None, prices: Credits) -> Needs:
+    """The bounds of a request that names its cap. `counted` is its input in tokens, where the tokenizer is here."""
+    choices = choices_of(request)
+    pictures, picture_bytes = _pictures(request)
+    text_bytes = max(0, body_bytes - picture_bytes)
+    bound = text_bytes + TEMPLATE_TOKENS + pictures * IMAGE_TOKENS
+    return Needs(
+        input_tokens=bound if counted is None else counted,
+        output_tokens=(cap(request) or 0) * choices,
+        choices=choices,
+        logits=_logits(request),
+        text_bytes=_text_bytes(request),
+        prices=prices,
+    )
+
+
+def cap(request: ModelRequest) -> int | None:
+    """The most output tokens of one choice, where the request says."""
+    if isinstance(request, ChatRequest) and request.max_completion_tokens is not None:
+        return request.max_completion_tokens
+    return request.max_tokens
+
+
+def capped(request: ModelRequest, most: int) -> ModelRequest:
+    """The request with this cap, which the upstream then keeps."""
+    if isinstance(request, ChatRequest):
+        return replace(request, max_tokens=None, max_completion_tokens=most)
+    return replace(request, max_tokens=most)
+
+
+def choices_of(request: ModelRequest) -> int:
+    if isinstance(request, CompletionRequest):
+        prompts = 1 if isinstance(request.prompt, str) else len(request.prompt)
+        return max(request.n or 1, request.best_of or 1) * prompts
+    return request.n or 1
+
+
+def _logits(request: ModelRequest) -> int:
+    if isinstance(request, CompletionRequest):
+        return 0 if request.logprobs is None else 1 + request.logprobs
+    return 1 + (request.top_logprobs or 0) if request.logprobs else 0
+
+
+def _pictures(request: ModelRequest) -> tuple[int, int]:
+    """How many pictures a request holds, and the bytes that they are in it."""
+    if isinstance(request, CompletionRequest):
+        return 0, 0
+    urls = [
+        len(part.image_url.url)
+        for message in request.messages
+        if isinstance(message.content, list)
+        for part in message.content
+        if isinstance(part, ImagePart)
+    ]
+    return len(urls), sum(urls)
+
+
+def _text_bytes(request: ModelRequest) -> int:
+    """No more than the bytes of its prompts: characters, of plain texts alone."""
+    if isinstance(request, CompletionRequest):
+        return len(request.prompt) if isinstance(request.prompt, str) else sum(map(len, request.prompt))
+    return sum(len(message.content) for message in request.messages if isinstance(message.content, str))

@@ -1,0 +1,52 @@
+"""What a request holds of its quotas while it runs, and what it has been given so far."""
+
+from collections.abc import Iterable
+
+from msgspec import UnsetType
+
+from llmguard.quota.needs import Needs
+from llmguard.store.ledger import Charge
+from llmguard.wire.answer import Event
+from llmguard.wire.chat_answer import AnswerCall, Choice, ChunkChoice, DeltaFunction
+from llmguard.wire.completions import CompletionChoice
+
+
+class Reservation:
+    """The charges that are held, in the order of the rules' `places`, and a meter of the text relayed.
+
+    The meter is the one thing of an exchange that changes, and only the quotas' control turns it. The texts themselves
+    are kept where somebody can count their tokens (`keep`).
+    """
+
+    __slots__ = ("charges", "kept", "needs", "places", "relayed_bytes")
+
+    def __init__(self, charges: tuple[Charge, ...], places: tuple[int, ...], needs: Needs, *, keep: bool) -> None:
+        self.charges = charges
+        self.places = places
+        self.needs = needs
+        self.relayed_bytes = 0
+        self.kept: list[str] | None = [] if keep else None
+
+    def relay(self, event: Event) -> None:
+        """Count what an event gives away."""
+        for choice in event.choices:
+            for text in said(choice):
+                self.relayed_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+                if self.kept is not None:
+                    self.kept.append(text)
+
+
+def said(choice: "Choice | ChunkChoice | CompletionChoice") -> Iterable[str]:
+    """The texts of a choice or of a piece of one: what is said, refused, and written as arguments of a call."""
+    if isinstance(choice, CompletionChoice):
+        return (choice.text,)
+    part = choice.delta if isinstance(choice, ChunkChoice) else choice.message
+    if not part.tool_calls and not part.function_call and not part.refusal:
+        return (part.content,) if part.content else ()
+    functions: list[AnswerCall | DeltaFunction | UnsetType | None] = [part.function_call or None]
+    functions += [call.function for call in part.tool_calls or ()]
+    texts = [part.content, part.refusal]
+    for function in functions:
+        if function:
+            texts += [function.name, function.arguments]
+    return [text for text in texts if text]

@@ -1,0 +1,136 @@
+"""The limits of the settings, compiled: which of them hold for a request, and whose counters they are."""
+
+import hashlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from llmguard.exchange import Principal
+from llmguard.settings import Limit, Policy, Settings
+from llmguard.store.ledger import Counter
+
+Measure: TypeAlias = Literal["requests", "tokens", "input_tokens", "output_tokens", "credits", "concurrent"]
+MEASURES: Final[tuple[Measure, ...]] = (
+    "requests",
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "credits",
+    "concurrent",
+)
+"""What can be counted, in the order in which amounts are given."""
+TOKENS: Final = frozenset({"tokens", "input_tokens", "output_tokens"})
+BUDGET_S: Final = 3600.0
+"""From here on a window is a budget: who has used it up is told to come back tomorrow, not in a moment."""
+SITE_BITS: Final = 64
+"""An IPv6 client is its /64: that many addresses are every household's own."""
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One limit as it is applied. `place` is that of its measure in MEASURES; `measure` names the counter."""
+
+    per: str
+    of: Measure
+    place: int
+    limit: int
+    every_s: float | None
+    measure: str
+    on_exceed: Literal["refuse", "degrade", "challenge"] = "refuse"
+
+    @property
+    def budget(self) -> bool:
+        """Whether waiting for it is nothing that a client does between two attempts."""
+        return self.of != "concurrent" and (self.every_s is None or self.every_s >= BUDGET_S)
+
+    @property
+    def title(self) -> str:
+        """How it is called towards a client: `20000 tokens per user every 60s`."""
+        every = f" every {self.every_s:g}s" if self.every_s is not None else ""
+        return f"{self.limit} {self.of.replace('_', ' ')} per {self.per}{every}"
+
+
+class Rules:
+    """Which limits hold where, worked out once for each policy, endpoint and model."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._policies = settings.policies
+        self._groups = settings.groups
+        self._known: dict[tuple[str, str, str], tuple[Rule, ...]] = {}
+
+    def of(self, policy: str, endpoint: str, model: str) -> tuple[Rule, ...]:
+        """The rules for a request to a configured model; none for the nameless policy of `mode: observe`."""
+        place = (policy, endpoint, model)
+        found = self._known.get(place)
+        if found is None:
+            found = self._known[place] = self._find(*place)
+        return found
+
+    def per(self, scope: str, policy: str | None = None) -> tuple[Rule, ...]:
+        """Every rule that counts by this scope, each counter once: of one policy, or of any."""
+        chosen = [found for name, found in self._policies.items() if policy in (None, name)]
+        return _distinct(compiled(limit) for found in chosen for limit in found.limits if limit.per == scope)
+
+    def _find(self, policy: str, endpoint: str, model: str) -> tuple[Rule, ...]:
+        limits = self._policies.get(policy, Policy(limits=())).limits
+        return _distinct(compiled(limit) for limit in limits if self._holds(limit, endpoint, model))
+
+    def _holds(self, limit: Limit, endpoint: str, model: str) -> bool:
+        if limit.on and endpoint not in limit.on:
+            return False
+        return not limit.models or any(fnmatchcase(model, pattern) for pattern in self._patterns(limit))
+
+    def _patterns(self, limit: Limit) -> Iterator[str]:
+        for name in limit.models:
+            yield from self._groups.get(name[1:], ()) if name.startswith("@") else (name,)
+
+
+def compiled(limit: Limit) -> Rule:
+    """The rule of a limit. Its counter's name leaves out how much is allowed: what is spent outlives its change."""
+    narrowed = "\0".join((*sorted(limit.on), "", *sorted(limit.models)))
+    digest = hashlib.blake2b(narrowed.encode(), digest_size=6).hexdigest() if limit.on or limit.models else ""
+    every = "ever" if limit.every is None else f"{limit.every:g}"
+    return Rule(
+        per=limit.per,
+        of=limit.of,
+        place=MEASURES.index(limit.of),
+        limit=limit.limit,
+        every_s=limit.every,
+        measure=":".join((limit.of, every, digest)).rstrip(":"),
+        on_exceed=limit.on_exceed,
+    )
+
+
+def _distinct(rules: Iterator[Rule]) -> tuple[Rule, ...]:
+    """Each counter once, under its tightest limit: a request takes from it once."""
+    tightest: dict[tuple[str, str], Rule] = {}
+    for rule in rules:
+        known = tightest.get((rule.per, rule.measure))
+        if known is None or rule.limit < known.limit:
+            tightest[rule.per, rule.measure] = rule
+    return tuple(tightest.values())
+
+
+@lru_cache(maxsize=65_536)
+def counters(rules: tuple[Rule, ...], who: Principal) -> tuple[Counter, ...]:
+    """The counters of these rules for a principal, in their order."""
+    return tuple(Counter(subject(rule.per, _id(rule.per, who)), rule.measure, rule.every_s) for rule in rules)
+
+
+def subject(per: str, id: str) -> str:
+    """The name of who spends. An IPv6 address stands for its site."""
+    return f"{per}:{_site(id) if per == 'ip' and ':' in id else id}"
+
+
+def _id(per: str, who: Principal) -> str:
+    return "" if per == "global" else str(getattr(who, per))
+
+
+def _site(address: str) -> str:
+    try:
+        return str(IPv6Network((int(IPv6Address(address)), SITE_BITS), strict=False))
+    except ValueError:
+        return address

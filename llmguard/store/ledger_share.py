@@ -1,0 +1,67 @@
+"""`on_failure: share`: without the store, each guard counts for itself against its share of every limit."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from llmguard.store.ledger import Charge, Counter, Ledger, Level, Receipt
+from llmguard.store.store import StoreUnavailable
+
+
+class ShareLedger:
+    """A ledger that all guards share, and where that one fails, a local one with each limit divided by `replicas`.
+
+    While the shared one is away the guards together give at most the limit in every interval, since each gives at
+    most its share; what was spent there before is not known here, so an interval that holds the failure can hold up
+    to twice the limit, and never more. Concurrency likewise. A reservation is settled where it was made.
+    """
+
+    def __init__(self, shared: Ledger, local: Ledger, replicas: int) -> None:
+        self._shared = shared
+        self._local = local
+        self._replicas = replicas
+        self._here: set[str] = set()
+
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+        """Hold the amounts in the shared ledger, or against this guard's share; never raises for the shared one."""
+        try:
+            return await self._shared.reserve(id, charges, lease_s)
+        except StoreUnavailable:
+            receipt = await self._local.reserve(id, [self._share(charge) for charge in charges], lease_s)
+            if not receipt.exceeded:
+                self._here.add(id)
+            return receipt
+
+    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+        """End a reservation where it was made."""
+        if id in self._here:
+            await self._local.settle(id, [self._share(charge) for charge in charges], actual)
+            self._here.discard(id)
+        else:
+            await self._shared.settle(id, charges, actual)
+
+    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+        """Let a reservation last where it was made."""
+        if id in self._here:
+            await self._local.extend(id, [self._share(charge) for charge in charges], lease_s)
+        else:
+            await self._shared.extend(id, charges, lease_s)
+
+    async def levels(self, counters: Sequence[Counter]) -> list[Level]:
+        """How they stand in the shared ledger, or for this guard alone."""
+        try:
+            return await self._shared.levels(counters)
+        except StoreUnavailable:
+            return await self._local.levels(counters)
+
+    async def reset(self, counters: Sequence[Counter]) -> None:
+        """Forget what was spent, everywhere; raises StoreUnavailable."""
+        await self._local.reset(counters)
+        await self._shared.reset(counters)
+
+    async def grant(self, counter: Counter, amount: int) -> None:
+        """Allow more, in the shared ledger; raises StoreUnavailable."""
+        await self._shared.grant(counter, amount)
+
+    def _share(self, charge: Charge) -> Charge:
+        return replace(charge, limit=charge.limit // self._replicas)

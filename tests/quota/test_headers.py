@@ -1,0 +1,42 @@
+"""What a client is told of its quotas."""
+
+from llmguard.quota.headers import rate_limit_headers
+from llmguard.quota.rules import Rules
+from llmguard.store.ledger import Level
+from tests.guarded import settings
+
+LIMITS = [
+    {"per": "key", "of": "requests", "limit": 60, "every": "1m"},
+    {"per": "ip", "of": "requests", "limit": 600, "every": "1m"},
+    {"per": "user", "of": "tokens", "limit": 20_000, "every": "1m"},
+    {"per": "user", "of": "output_tokens", "limit": 30_000},
+    {"per": "tenant", "of": "concurrent", "limit": 2},
+]
+RULES = Rules(settings(policies={"public": {"limits": LIMITS}, "narrow": {}})).of("public", "chat", "chat")
+
+
+def told(*levels: Level) -> dict[str, str]:
+    """The headers."""
+    return {name.decode(): value.decode() for name, value in rate_limit_headers(RULES, levels)}
+
+
+def test_the_tightest_of_each_kind() -> None:
+    levels = [Level(1, 0, 30.0), Level(590, 5, 9.0), Level(100, 0, 1.5), Level(29_000, 900, None), Level(0, 1, None)]
+    assert told(*levels) == {
+        "x-ratelimit-limit-requests": "600",
+        "x-ratelimit-remaining-requests": "5",
+        "x-ratelimit-reset-requests": "1m0s",
+        "x-ratelimit-limit-tokens": "30000",
+        "x-ratelimit-remaining-tokens": "100",
+    }
+
+
+def test_reset_is_when_what_is_spent_is_back_and_nothing_remains_below_nothing() -> None:
+    levels = [Level(61, 0, 3.25), Level(0, 0, 0.0), Level(50, 0, 0.012), Level(0, 0, None), Level(0, 0, None)]
+    assert told(*levels)["x-ratelimit-remaining-requests"] == "0"
+    assert told(*levels)["x-ratelimit-reset-requests"] == "3.3s"
+    assert told(*levels)["x-ratelimit-reset-tokens"] == "12ms"
+
+
+def test_without_limits_nothing_is_said() -> None:
+    assert rate_limit_headers((), ()) == ()
