@@ -99,11 +99,11 @@ class Metrics:
         self._tally.count(input_tokens, "tokens", model, "input")
         self._tally.count(output_tokens, "tokens", model, "output")
 
-    def settled(self, reserved: int, taken: int) -> None:
-        """Count a reservation of tokens and what became of it."""
+    def settled(self, reserved: int, taken: int, over: int) -> None:
+        """Count a reservation of tokens and what became of it; `over` is what came beyond its input or output."""
         self._tally.count(reserved, "quota_reserved_tokens")
         self._tally.count(max(0, reserved - taken), "quota_refunded_tokens")
-        self._tally.count(max(0, taken - reserved), "quota_overrun_tokens")
+        self._tally.count(over, "quota_overrun_tokens")
 
     def over_limit(self, rules: Iterable[Rule]) -> None:
         """Count the limits that were too tight for a request."""

@@ -98,8 +98,9 @@ class Quotas(Step):
             counted = counter.text("".join(held.kept)) if outcome.usage is None else None
         taken = held.needs.taken(outcome.usage, outcome.code, held.relayed_bytes, counted)
         await self._holdings.settle(exchange.id, tuple(taken[place] for place in held.places))
-        reserved = held.needs.amounts[TOKENS_AT]
-        self._metrics.settled(reserved, taken[TOKENS_AT])
+        need = held.needs
+        over = max(0, taken[INPUT_AT] - need.input_tokens) + max(0, taken[OUTPUT_AT] - need.output_tokens)
+        self._metrics.settled(need.amounts[TOKENS_AT], taken[TOKENS_AT], over)
 
     # --- what a request would hold ---------------------------------------------------------
 

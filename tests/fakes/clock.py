@@ -2,7 +2,7 @@
 
 
 class FakeClock:
-    """Both times go on together, by `advance` alone."""
+    """Both times go on together by `advance`; `step` sets the wall clock alone."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._now = now
@@ -12,6 +12,10 @@ class FakeClock:
         """Let `s` seconds pass."""
         self._now += s
         self._elapsed += s
+
+    def step(self, s: float) -> None:
+        """Set the wall clock forward, or back."""
+        self._now += s
 
     def monotonic(self) -> float:
         """Seconds since the clock was made."""
