@@ -103,7 +103,8 @@ class Metrics:
         """Count a reservation of tokens and what became of it; `over` is what came beyond its input or output."""
         self._tally.count(reserved, "quota_reserved_tokens")
         self._tally.count(max(0, reserved - taken), "quota_refunded_tokens")
-        self._tally.count(over, "quota_overrun_tokens")
+        if over:
+            self._tally.count(over, "quota_overrun_tokens")
 
     def over_limit(self, rules: Iterable[Rule]) -> None:
         """Count the limits that were too tight for a request."""
@@ -166,6 +167,8 @@ class _Exposition(Collector):
             for key, amount in self._tally.counts.items():
                 if key[0] == name:
                     counter.add_metric(key[1:], amount)
+            if not labels and not counter.samples:
+                counter.add_metric((), 0)
             yield counter
         for name, what in TIMES.items():
             histogram = HistogramMetricFamily(f"llmguard_{name}", what, labels=("endpoint",))

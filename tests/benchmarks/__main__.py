@@ -14,13 +14,14 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from tests.benchmarks import embedded, relay, start, stream
+from tests.benchmarks import embedded, quotas, relay, start, stream
 from tests.benchmarks.peers import BUILD
 from tests.benchmarks.report import Report, show
 
 BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "relay": lambda seconds: [relay.run(seconds)],
     "stream": stream.run,
+    "quotas": quotas.run,
     "start": lambda _: [start.run()],
     "embedded": lambda _: [embedded.run()],
 }
