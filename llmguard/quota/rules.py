@@ -46,6 +46,10 @@ class Rule(msgspec.Struct, frozen=True):
         """Whether waiting for it is nothing that a client does between two attempts."""
         return self.of != "concurrent" and (self.every_s is None or self.every_s >= BUDGET_S)
 
+    def counter(self, id: str) -> Counter:
+        """The counter of a subject of this scope."""
+        return Counter(subject(self.per, id), self.measure, self.every_s, self.of == "concurrent")
+
     @property
     def title(self) -> str:
         """How it is called towards a client: `20000 tokens per user every 60s`."""
@@ -73,9 +77,7 @@ class Applied:
         if found is None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            found = self._known[who] = tuple(
-                Counter(subject(rule.per, _id(rule.per, who)), rule.measure, rule.every_s) for rule in self.rules
-            )
+            found = self._known[who] = tuple(rule.counter(_id(rule.per, who)) for rule in self.rules)
         return found
 
 

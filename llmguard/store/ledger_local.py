@@ -29,8 +29,7 @@ Reservation = tuple[list[Kept], Sequence[Charge], float]
 class LocalLedger:
     """The ledger in this process's memory; with `durable`, its long windows are also there.
 
-    A reservation that is open when the process is killed is spent in full in a durable window, and forgotten in a
-    counter without one, where a lost slot would never return.
+    A reservation that is open when the process is killed is spent in full in a durable window; a level's is free.
     """
 
     def __init__(self, *, clock: Clock, durable: FileShelf | None = None, generation: int = GENERATION) -> None:
@@ -179,7 +178,7 @@ class LocalLedger:
             windows, charges, _ = self._held.pop(id)
             for window, charge in zip(windows, charges, strict=True):
                 window.reserved -= charge.amount
-            self._spend(windows, [charge.amount for charge in charges], ends)
+            self._spend(windows, [0 if charge.counter.level else charge.amount for charge in charges], ends)
         self._lease_ends = min((held[2] for held in self._held.values()), default=inf)
 
     def _window(self, counter: Counter) -> Kept:
@@ -195,7 +194,7 @@ class LocalLedger:
         return window
 
     def _shelf(self, counter: Counter) -> Shelf:
-        long = counter.every_s is None or counter.every_s >= LONG_S
+        long = not counter.level and (counter.every_s is None or counter.every_s >= LONG_S)
         return self._durable if self._durable and long else self._memory
 
     def _mark(self, window: Kept) -> None:

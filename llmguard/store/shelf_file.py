@@ -10,7 +10,6 @@ import sqlite3
 import struct
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from math import inf
 from typing import Final
 
 from llmguard.clock import Clock
@@ -142,9 +141,9 @@ class FileShelf:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
 
     def _pack(self, window: Kept, now: float) -> None:
-        """Make a window's row, in which what is reserved in a window is spent: should the process be killed, it is."""
+        """Make a window's row, in which what is reserved is spent: should the process be killed, it is."""
         packed: Window = window
-        if window.reserved and window.every_s < inf:
+        if window.reserved and not window.counter.level:
             packed = Window(window.every_s).unpack(window.pack())
             packed.spend(window.reserved, now)
         id = row_id(window.counter)

@@ -37,7 +37,7 @@ def guarded(*limits: dict[str, Any], upstream: FakeUpstream | None = None, **cha
 
 async def level(guard: Guarded, subject: str, measure: str, every_s: float | None = 60.0) -> Level:
     """How a counter stands."""
-    return (await guard.app.ledger.levels([Counter(subject, measure, every_s)]))[0]
+    return (await guard.app.ledger.levels([Counter(subject, measure, every_s, measure.startswith("concurrent"))]))[0]
 
 
 def asked(most: int, **more: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tests.fakes.ledger import FailingLedger
 
 pytestmark = pytest.mark.anyio
 
-SLOTS = Counter("tenant:acme", "concurrent:ever", None)
+SLOTS = Counter("tenant:acme", "concurrent:ever", None, level=True)
 TOKENS = Counter("user:alice", "tokens:86400", 86_400.0)
 CHARGES = (Charge(SLOTS, 2, 1), Charge(TOKENS, 1000, 100))
 
