@@ -28,6 +28,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "quota_denials": ("Limits that a request did not fit into.", ("per", "of", "every_s")),
     "upstream_errors": ("Attempts at an upstream that failed.", ("upstream", "code")),
 }
+RESERVED, REFUNDED, OVERRUN = ("quota_reserved_tokens",), ("quota_refunded_tokens",), ("quota_overrun_tokens",)
 TIMES: dict[str, str] = {
     "request_duration_seconds": "From the request's head to the answer's end.",
     "first_byte_seconds": "From the request's head to the answer's first byte.",
@@ -101,10 +102,12 @@ class Metrics:
 
     def settled(self, reserved: int, taken: int, over: int) -> None:
         """Count a reservation of tokens and what became of it; `over` is what came beyond its input or output."""
-        self._tally.count(reserved, "quota_reserved_tokens")
-        self._tally.count(max(0, reserved - taken), "quota_refunded_tokens")
+        counts = self._tally.counts
+        counts[RESERVED] = counts.get(RESERVED, 0) + reserved
+        if taken < reserved:
+            counts[REFUNDED] = counts.get(REFUNDED, 0) + reserved - taken
         if over:
-            self._tally.count(over, "quota_overrun_tokens")
+            counts[OVERRUN] = counts.get(OVERRUN, 0) + over
 
     def over_limit(self, rules: Iterable[Rule]) -> None:
         """Count the limits that were too tight for a request."""

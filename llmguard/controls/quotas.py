@@ -104,10 +104,10 @@ class Quotas(Step):
         if held.kept is not None and (counter := self._counter(exchange)) is not None:
             counted = counter.text("".join(held.kept)) if outcome.usage is None else None
         taken = held.needs.taken(outcome.usage, outcome.code, held.relayed_bytes, counted)
-        await self._holdings.settle(exchange.id, tuple(taken[place] for place in held.places))
-        need = held.needs
-        over = max(0, taken[INPUT_AT] - need.input_tokens) + max(0, taken[OUTPUT_AT] - need.output_tokens)
-        self._metrics.settled(need.amounts[TOKENS_AT], taken[TOKENS_AT], over)
+        await self._holdings.settle(exchange.id, [taken[place] for place in held.places])
+        need, given, made = held.needs, taken[INPUT_AT], taken[OUTPUT_AT]
+        over = max(0, given - need.input_tokens) + max(0, made - need.output_tokens)
+        self._metrics.settled(need.input_tokens + need.output_tokens, given + made, over)
 
     # --- what a request would hold ---------------------------------------------------------
 

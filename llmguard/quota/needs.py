@@ -115,13 +115,8 @@ def _pictures(request: ModelRequest) -> tuple[int, int]:
     """How many pictures a request holds, and the bytes that they are in it."""
     if isinstance(request, CompletionRequest):
         return 0, 0
-    urls = [
-        len(part.image_url.url)
-        for message in request.messages
-        if isinstance(message.content, list)
-        for part in message.content
-        if isinstance(part, ImagePart)
-    ]
+    parts = [part for message in request.messages if type(message.content) is list for part in message.content]
+    urls = [len(part.image_url.url) for part in parts if isinstance(part, ImagePart)]
     return len(urls), sum(urls)
 
 
