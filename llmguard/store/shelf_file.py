@@ -72,7 +72,7 @@ class FileShelf:
         window = Kept(counter)
         try:
             found = self._next.get(id) or self._saving.get(id) or self._reader.execute(GET, (id,)).fetchone()
-            if found:
+            if found and found[-1]:
                 window.unpack(found[-1])
         except FAILURES as error:
             raise StoreUnavailable("the store's file cannot be read") from error
