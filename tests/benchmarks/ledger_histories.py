@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -20,16 +21,14 @@ STEPS = 30
 def opener(kind: str, scratch: Path) -> OpenLedger:
     """What opens an empty ledger of a kind."""
     generation = 1 if "shelving" in kind else 1000
+    numbers = count()
 
     @asynccontextmanager
     async def opened(clock: FakeClock) -> AsyncIterator[Ledger]:
-        path = scratch / "ledger"
-        for file in scratch.iterdir():
-            file.unlink()
         local = (
             LocalLedger(clock=clock, generation=generation)
             if "memory" in kind
-            else FileLedger(path, clock=clock, generation=generation)
+            else FileLedger(scratch / str(next(numbers)), clock=clock, generation=generation)
         )
         yield local
         await local.close()
