@@ -26,11 +26,12 @@ class Kept(Window):
     dropped this object.
     """
 
-    __slots__ = ("counter", "saved", "shelved")
+    __slots__ = ("counter", "id", "saved", "shelved")
 
     def __init__(self, counter: Counter) -> None:
         super().__init__(inf if counter.every_s is None else counter.every_s)
         self.counter = counter
+        self.id = row_id(counter)
         self.saved = False
         self.shelved = False
 
@@ -63,7 +64,7 @@ class MemoryShelf:
     def take(self, counter: Counter) -> Kept:
         """The counter's window, which is no longer here then."""
         window = Kept(counter)
-        found = self._rows.execute(TAKE, (row_id(counter),)).fetchall()
+        found = self._rows.execute(TAKE, (window.id,)).fetchall()
         if found:
             self._count -= 1
             window.unpack(found[0][0])
@@ -71,7 +72,7 @@ class MemoryShelf:
 
     def put(self, windows: Iterable[Kept], now: float) -> None:
         """Keep what still counts, and drop some of what no longer does."""
-        rows = [row(row_id(window.counter), window) for window in windows if window.ends > now]
+        rows = [row(window.id, window) for window in windows if window.ends > now]
         self._rows.executemany(PUT, rows)
         self._count += len(rows)
         self._sweep(SWEPT * len(rows) + SWEPT, now)

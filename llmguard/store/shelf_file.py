@@ -14,7 +14,7 @@ from typing import Final
 
 from llmguard.clock import Clock
 from llmguard.store.ledger import Counter
-from llmguard.store.shelf import Kept, row, row_id
+from llmguard.store.shelf import Kept, row
 from llmguard.store.store import StoreUnavailable
 from llmguard.store.window import Window
 
@@ -67,11 +67,11 @@ class FileShelf:
 
     def take(self, counter: Counter) -> Kept:
         """The counter's window: as it waits to be written, or as it is in the file."""
-        id = row_id(counter)
         window = Kept(counter)
+        id = window.id
         try:
             found = self._next.get(id) or self._saving.get(id) or self._reader.execute(GET, (id,)).fetchone()
-            if found:
+            if found and found[-1]:
                 window.unpack(found[-1])
         except FAILURES as error:
             raise StoreUnavailable("the store's file cannot be read") from error
@@ -146,8 +146,7 @@ class FileShelf:
         if window.reserved and not window.counter.level:
             packed = Window(window.every_s).unpack(window.pack())
             packed.spend(window.reserved, now)
-        id = row_id(window.counter)
-        self._next[id] = row(id, packed)
+        self._next[window.id] = row(window.id, packed)
 
     def _save(self, rows: list[Row], now: float) -> None:
         with self._writer as transaction:

@@ -17,6 +17,8 @@ HEAD: Final = Struct("<dB")
 """When the last run closes, and how many runs are grants."""
 SPEND: Final = Struct("<dq")
 """A run's end and sum."""
+ONE: Final = Struct("<dBdq")
+"""A head and one spend, as most windows are."""
 GRANT: Final = Struct("<ddq")
 """A run's last moment to be added to, its end and its sum."""
 
@@ -101,6 +103,8 @@ class Window:
 
     def pack(self) -> bytes:
         """Its runs, `HEAD.size + SPEND.size` bytes for one."""
+        if self.gone > -inf and not (self.older or self.grants):
+            return ONE.pack(self.open_until, 0, self.gone, self.spent)
         runs = [SPEND.pack(end, amount) for end, amount in self._spends()]
         runs += [GRANT.pack(*grant) for grant in self.grants]
         return HEAD.pack(self.open_until, len(self.grants)) + b"".join(runs)

@@ -2,7 +2,7 @@
 
 
 class FakeClock:
-    """Both times go on together by `advance`; `step` sets the wall clock alone."""
+    """Both times go on together, by `advance` alone; the wall clock alone may be set."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._now = now
@@ -13,8 +13,8 @@ class FakeClock:
         self._now += s
         self._elapsed += s
 
-    def step(self, s: float) -> None:
-        """Set the wall clock forward, or back."""
+    def set_wall(self, s: float) -> None:
+        """Let somebody set the wall clock by `s` seconds; no time passes."""
         self._now += s
 
     def monotonic(self) -> float:
