@@ -17,7 +17,8 @@ COUNTERS = (
     Counter("key:k", "requests", 16.0),
     Counter("user:u", "tokens", 16.0),
     Counter("user:u", "tokens day", 4096.0),
-    Counter("tenant:t", "concurrent", None),
+    Counter("tenant:t", "credits", None),
+    Counter("tenant:t", "concurrent", None, level=True),
 )
 LEASES = st.sampled_from([0.5, 8.0, 64.0])
 STEPS = st.sampled_from([0.125, 0.5, 1.0, 1.0, 5.0, 16.0, 17.0, 300.0])

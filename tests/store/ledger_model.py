@@ -120,7 +120,8 @@ class LedgerModel:
             if held.ends <= self._now():
                 del self._held[id]
                 for charge in held.charges:
-                    self._logs[charge.counter].spends += [(held.ends, charge.amount)] if charge.amount else []
+                    spent = charge.amount and not charge.counter.level
+                    self._logs[charge.counter].spends += [(held.ends, charge.amount)] if spent else []
 
     def _check_wait(self, charges: Sequence[Charge], receipt: Receipt) -> None:
         """`retry_after_s` lies between the times at which the least and the most that can count make room."""
