@@ -214,7 +214,6 @@ class App:
             async with asyncio.timeout(SETTLE_S):
                 for generation in (*self._older, self._generation):
                     await generation.finished()
-        await self.tend()
         self._metrics.share()
         # Each is closed, whatever becomes of the others; from the last to the first.
         async with contextlib.AsyncExitStack() as stack:
@@ -222,10 +221,6 @@ class App:
             stack.push_async_callback(self._store.close)
             for upstream in self._open:
                 stack.push_async_callback(upstream.close)
-
-    async def tend(self) -> None:
-        """Extend what is held, and settle what the store did not take, now."""
-        await self._holdings.tend()
 
     def _generate(self, settings: Settings, kept: Mapping[str, Upstream]) -> Generation:
         upstreams = {

@@ -84,7 +84,7 @@ class Ledger(Protocol):
 
         Where the lease had ended the amounts are spent already: then only what goes beyond them is added, and
         nothing is given back, so that a late end never changes a newer window. A second settlement changes nothing
-        (but what goes beyond the amounts).
+        (but what goes beyond the amounts). Where it raises, the ledger goes on trying: nobody need ask again.
         """
         ...
 

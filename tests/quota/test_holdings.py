@@ -37,7 +37,7 @@ async def test_a_long_request_keeps_what_it_holds() -> None:
     await site.holdings.reserve("a", CHARGES)
     for _ in range(10):
         site.clock.advance(EXTEND_S)
-        await site.holdings.tend()
+        await site.holdings.extend()
     assert (await site.tokens()).reserved == 100
     assert await site.slots() == 1
     await site.holdings.settle("a", (0, 30))
@@ -45,7 +45,7 @@ async def test_a_long_request_keeps_what_it_holds() -> None:
     assert await site.slots() == 0
 
 
-async def test_without_tending_the_lease_ends_and_all_of_it_is_spent() -> None:
+async def test_without_extending_the_lease_ends_and_all_of_it_is_spent() -> None:
     site = Site()
     await site.holdings.reserve("a", CHARGES)
     site.clock.advance(LEASE_S)
@@ -53,31 +53,15 @@ async def test_without_tending_the_lease_ends_and_all_of_it_is_spent() -> None:
     assert await site.slots() == 0
 
 
-async def test_a_settlement_is_tried_until_the_store_takes_it() -> None:
+async def test_who_settles_is_not_told_of_a_store_that_fails() -> None:
     site = Site()
     await site.holdings.reserve("a", CHARGES)
     site.ledger.failing = True
     await site.holdings.settle("a", (0, 30))
-    for _ in range(3):
-        await site.holdings.tend()
-    assert site.ledger.calls == 4
-    site.ledger.failing = False
-    await site.holdings.tend()
-    assert (await site.tokens()).spent == 30
-    site.ledger.failing = True
-    await site.holdings.tend()
-    assert site.ledger.calls == 4
-
-
-async def test_after_the_lease_nothing_is_left_to_settle() -> None:
-    site = Site()
-    await site.holdings.reserve("a", CHARGES)
-    site.ledger.failing = True
-    await site.holdings.settle("a", (0, 30))
-    site.clock.advance(LEASE_S)
-    site.ledger.failing = False
-    await site.holdings.tend()
-    assert (await site.tokens()).spent == 100
+    assert site.ledger.calls == 1
+    site.clock.advance(EXTEND_S)
+    await site.holdings.extend()
+    assert site.ledger.calls == 1
 
 
 async def test_a_lease_that_could_not_be_extended_is_tried_again() -> None:
@@ -85,10 +69,10 @@ async def test_a_lease_that_could_not_be_extended_is_tried_again() -> None:
     await site.holdings.reserve("a", CHARGES)
     site.clock.advance(EXTEND_S)
     site.ledger.failing = True
-    await site.holdings.tend()
+    await site.holdings.extend()
     site.ledger.failing = False
     site.clock.advance(EXTEND_S)
-    await site.holdings.tend()
+    await site.holdings.extend()
     site.clock.advance(LEASE_S - 1)
     assert (await site.tokens()).reserved == 100
 
@@ -99,5 +83,5 @@ async def test_what_did_not_fit_is_not_held() -> None:
     assert receipt.exceeded == (0,)
     site.clock.advance(EXTEND_S)
     site.ledger.failing = True
-    await site.holdings.tend()
+    await site.holdings.extend()
     assert site.ledger.calls == 0
