@@ -12,8 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import SlotNotCoveredError
 
 CONNECTION: dict[str, Any] = {
     # The store bounds whole operations; a timeout of the socket would only come second.
@@ -39,6 +41,37 @@ class RedisClient:
     async def execute(self, *command: str | bytes | float) -> Any:
         """The answer to a command, strings as bytes. Raises redis' errors and OSError."""
         return await self._client.execute_command(*command)
+
+    @property
+    def clustered(self) -> bool:
+        """Whether only keys with one hash tag can be changed together."""
+        return isinstance(self._client, RedisCluster)
+
+    def server(self, key: str) -> str:
+        """The name of the server that holds a key, as far as it is known; a cluster that was not asked has none."""
+        if not isinstance(self._client, RedisCluster):
+            return ""
+        try:
+            node = self._client.get_node_from_key(key)
+        except SlotNotCoveredError:
+            return ""
+        return node.name if node else ""
+
+    async def connect(self, key: str) -> AbstractConnection:
+        """A connection of the caller's own to the server that holds a key now; a cluster is asked anew.
+
+        Raises redis' errors and OSError.
+        """
+        connection: AbstractConnection
+        if isinstance(self._client, RedisCluster):
+            await self._client.execute_command("EXISTS", key)
+            node = self._client.get_node_from_key(key)
+            assert node is not None
+            connection = node.connection_class(**{**node.connection_kwargs, "retry": _retry(0)})
+        else:
+            connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis' own gap
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis' own gap
+        return connection
 
     async def close(self) -> None:
         """Close all connections."""
