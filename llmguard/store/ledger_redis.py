@@ -252,7 +252,8 @@ def _script(name: str, decode: Callable[[Any], Any]) -> Script:
 
 
 def _packed(*command: str | bytes | int) -> bytes:
-    return pack_command(command)  # type: ignore[arg-type]  # hiredis means a tuple of any length
+    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # hiredis means a tuple of any length
+    return packed
 
 
 def _every(counter: Counter) -> float:

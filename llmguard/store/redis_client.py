@@ -36,6 +36,7 @@ class RedisClient:
 
     def __init__(self, client: "Redis | RedisCluster", *others: "Redis") -> None:
         self._client = client
+        self._cluster = client if isinstance(client, RedisCluster) else None
         self._others = others
 
     async def execute(self, *command: str | bytes | float) -> Any:
@@ -45,14 +46,14 @@ class RedisClient:
     @property
     def clustered(self) -> bool:
         """Whether only keys with one hash tag can be changed together."""
-        return isinstance(self._client, RedisCluster)
+        return self._cluster is not None
 
     def server(self, key: str) -> str:
         """The name of the server that holds a key, as far as it is known; a cluster that was not asked has none."""
-        if not isinstance(self._client, RedisCluster):
+        if self._cluster is None:
             return ""
         try:
-            node = self._client.get_node_from_key(key)
+            node = self._cluster.get_node_from_key(key)
         except SlotNotCoveredError:
             return ""
         return node.name if node else ""
@@ -63,12 +64,13 @@ class RedisClient:
         Raises redis' errors and OSError.
         """
         connection: AbstractConnection
-        if isinstance(self._client, RedisCluster):
-            await self._client.execute_command("EXISTS", key)
-            node = self._client.get_node_from_key(key)
+        if self._cluster is not None:
+            await self._cluster.execute_command("EXISTS", key)
+            node = self._cluster.get_node_from_key(key)
             assert node is not None
             connection = node.connection_class(**{**node.connection_kwargs, "retry": _retry(0)})
         else:
+            assert isinstance(self._client, Redis)
             connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis' own gap
         await connection.connect()  # type: ignore[no-untyped-call]  # redis' own gap
         return connection
