@@ -69,7 +69,7 @@ class RedisServer:
         if self._cluster:
             options += ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"]
         if self._replica_of is not None:
-            options += ["--replicaof", f"127.0.0.1 {self._replica_of.port}"]
+            options += ["--replicaof", "127.0.0.1", self._replica_of.port]
         if self._sentinel_of is not None:
             ready = READY["sentinel"]
             config = self._directory / "sentinel.conf"

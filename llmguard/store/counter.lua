@@ -55,7 +55,7 @@ local function end_leases(counter)
   if first[2] then
     counter.due = tonumber(first[2])
   else
-    counter.due, counter.until_, counter.reserved = NEVER, 0, 0
+    counter.reserved = 0
   end
 end
 
@@ -73,6 +73,9 @@ local function save(counter)
   if #spends + #grants == 0 and counter.reserved == 0 then
     redis.call('DEL', counter.key)
     return
+  end
+  if counter.reserved == 0 then
+    counter.due, counter.until_ = NEVER, 0
   end
   local packed = cmsgpack.pack({counter.reserved, counter.due, counter.until_, spends, grants})
   if counter.every < 0 then
