@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 
+import psutil
 from redis import Redis
 
 ALL_SLOTS = range(16_384)
@@ -116,6 +117,11 @@ class RedisServer:
     def thaw(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
+
+    def process(self) -> psutil.Process:
+        """The process."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
 
     def clear(self) -> None:
         """Delete our keys, and no others."""

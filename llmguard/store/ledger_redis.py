@@ -45,11 +45,13 @@ REFUSED: Final = (LaneBroken, ResponseError)
 """What says that nothing was done, and will not be."""
 LOST: Final = 10_000
 """Lost reservations to be cancelled; older ones are left to their leases."""
-UNAVAILABLE: Final = "Redis failed or did not answer in time"
 NEVER: Final = -1.0
 """No time, in what is sent and answered."""
 
 Levels = list[tuple[int, int, float]]
+Rows = Sequence[tuple[float | bool, ...]]
+Answers = list[tuple[Sequence[int], Any]]
+"""The places of the counters that lie together, and the answer or failure of these."""
 
 
 class Script(NamedTuple):
@@ -58,6 +60,16 @@ class Script(NamedTuple):
     text: bytes
     sha: str
     decode: Callable[[Any], Any]
+
+
+class Request(NamedTuple):
+    """A script that was sent, and what it takes to send it once more."""
+
+    script: Script
+    arguments: tuple[str | bytes | int, ...]
+    lane: Lane
+    answer: "asyncio.Future[Any]"
+    deadline: float
 
 
 class RedisLedger:
@@ -76,37 +88,50 @@ class RedisLedger:
         self._lost: deque[tuple[str, Sequence[Charge]]] = deque(maxlen=LOST)
         self._canceller: asyncio.Task[None] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
-        self._reserve = _script("reserve", msgspec.msgpack.Decoder(tuple[float, list[int], Levels]).decode)
-        self._levels = _script("levels", msgspec.msgpack.Decoder(Levels).decode)
-        self._settle, self._extend, self._grant = (_script(name, int) for name in ("settle", "extend", "grant"))
+        self._reserve = load_script("reserve", msgspec.msgpack.Decoder(tuple[float, list[int], Levels]).decode)
+        self._levels = load_script("levels", msgspec.msgpack.Decoder(Levels).decode)
+        self._settle, self._extend, self._grant = (load_script(name, int) for name in ("settle", "extend", "grant"))
 
     async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
         """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none."""
-        parts = self._parts([charge.counter for charge in charges])
-        if len(parts) == 1:
-            return await self._reserve_part(id, charges, lease_s)
-        return await self._reserve_parts(id, charges, lease_s, parts)
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        rows = [(_every(charge.counter), charge.limit, charge.amount, charge.forced) for charge in charges]
+        try:
+            answers = await self._ask(self._reserve, [charge.counter for charge in charges], id, lease_s, rows)
+        except asyncio.CancelledError:
+            self._lose(id, charges)
+            raise
+        failures = [answer for _, answer in answers if isinstance(answer, StoreUnavailable)]
+        if failures:
+            self._lose(id, [charges[place] for part, answer in answers if not _refused(answer) for place in part])
+            raise failures[0]
+        if len(answers) == 1:
+            return _receipt(answers[0][1])
+        receipts = [(part, _receipt(answer)) for part, answer in answers]
+        held = [charges[place] for part, receipt in receipts if not receipt.exceeded for place in part]
+        if len(held) < len(charges):
+            await self._take_back(id, held, deadline)
+        return _joined(charges, receipts)
 
     async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
         """End a reservation. Where that fails it can be asked again; on a cluster a part may have ended."""
         rows = [(_every(charge.counter), charge.amount, spent) for charge, spent in zip(charges, actual, strict=True)]
-        await self._run_parts(self._settle, [charge.counter for charge in charges], id, 0, rows)
+        await self._run(self._settle, [charge.counter for charge in charges], id, 0, rows)
 
     async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
         """Let a reservation that is still held last `lease_s` from now."""
         rows = [(_every(charge.counter), charge.amount) for charge in charges]
-        await self._run_parts(self._extend, [charge.counter for charge in charges], id, lease_s, rows)
+        await self._run(self._extend, [charge.counter for charge in charges], id, lease_s, rows)
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """How they stand."""
-        rows = [(_every(counter),) for counter in counters]
-        answers = await self._run_parts(self._levels, counters, "", 0, rows)
+        answers = await self._run(self._levels, counters, "", 0, [(_every(counter),) for counter in counters])
         found = {place: _level(*level) for part, levels in answers for place, level in zip(part, levels, strict=True)}
         return [found[place] for place in range(len(counters))]
 
     async def reset(self, counters: Sequence[Counter]) -> None:
         """Forget what was spent and granted; what is reserved stays."""
-        await self._run_parts(self._grant, counters, "", NEVER, [(_every(counter),) for counter in counters])
+        await self._run(self._grant, counters, "", NEVER, [(_every(counter),) for counter in counters])
 
     async def grant(self, counter: Counter, amount: int) -> None:
         """Allow so much more for one window, or for good where there is none."""
@@ -120,56 +145,24 @@ class RedisLedger:
         for lane in self._lanes.values():
             await lane.close()
 
-    # --- reserve ---------------------------------------------------------------------------
+    # --- what was reserved in vain ---------------------------------------------------------
 
-    async def _reserve_part(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
-        """Reserve what one script can."""
-        rows = [(_every(charge.counter), charge.limit, charge.amount, charge.forced) for charge in charges]
+    async def _take_back(self, id: str, held: Sequence[Charge], deadline: float) -> None:
+        """Cancel what some subjects gave and others refused, by the deadline or in the background."""
         try:
-            answer = await self._run(self._reserve, [charge.counter for charge in charges], id, lease_s, rows)
-        except StoreUnavailable as error:
-            if not isinstance(error.__cause__, REFUSED):
-                self._lose(id, charges)
-            raise
+            async with asyncio.timeout_at(deadline):
+                await self.settle(id, held, [0] * len(held))
+        except (StoreUnavailable, TimeoutError):
+            self._lose(id, held)
         except asyncio.CancelledError:
-            self._lose(id, charges)
-            raise
-        retry_after_s, exceeded, levels = answer
-        return Receipt(
-            tuple([_level(*level) for level in levels]), tuple(exceeded), None if retry_after_s < 0 else retry_after_s
-        )
-
-    async def _reserve_parts(
-        self, id: str, charges: Sequence[Charge], lease_s: float, parts: Sequence[Sequence[int]]
-    ) -> Receipt:
-        """Reserve of all subjects at once, and take back what was given where not all gave it."""
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
-        held: Sequence[Charge] = charges
-        try:
-            asked = (self._reserve_part(id, [charges[place] for place in part], lease_s) for part in parts)
-            outcomes = await asyncio.gather(*asked, return_exceptions=True)
-            answers = [
-                (part, outcome) for part, outcome in zip(parts, outcomes, strict=True) if isinstance(outcome, Receipt)
-            ]
-            held = [charges[place] for part, receipt in answers if not receipt.exceeded for place in part]
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-            if len(held) < len(charges):
-                async with asyncio.timeout_at(deadline):
-                    await self.settle(id, held, [0] * len(held))
-        except TimeoutError as error:
-            self._lose(id, held)
-            raise StoreUnavailable(UNAVAILABLE) from error
-        except (StoreUnavailable, asyncio.CancelledError):
             self._lose(id, held)
             raise
-        return _joined(charges, answers)
 
     def _lose(self, id: str, charges: Sequence[Charge]) -> None:
         """Cancel in the background what may be held, and that nobody will settle."""
-        self._lost.append((id, charges))
-        if self._canceller is None:
+        if charges:
+            self._lost.append((id, charges))
+        if self._lost and self._canceller is None:
             self._canceller = asyncio.get_running_loop().create_task(self._cancel_lost())
 
     async def _cancel_lost(self) -> None:
@@ -184,49 +177,50 @@ class RedisLedger:
 
     # --- scripts ---------------------------------------------------------------------------
 
-    def _parts(self, counters: Sequence[Counter]) -> list[Sequence[int]]:
-        """The places of the counters that one script can change."""
+    async def _run(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Answers:
+        """The answer of each part. Raises `StoreUnavailable` where one failed, once all have ended."""
+        answers = await self._ask(script, counters, id, value, rows)
+        for _, answer in answers:
+            if isinstance(answer, StoreUnavailable):
+                raise answer
+        return answers
+
+    async def _ask(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Answers:
+        """The answer, or failure, of each part: one round trip, all at once."""
+        if not counters:
+            return []
         if not self._clustered:
-            return [range(len(counters))] if counters else []
+            return [(range(len(rows)), await self._answer(self._send(script, counters, id, value, rows)))]
         parts: dict[str, list[int]] = {}
         for place, counter in enumerate(counters):
             parts.setdefault(counter.subject, []).append(place)
-        return list(parts.values())
-
-    async def _run_parts(
-        self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Sequence[tuple[Any, ...]]
-    ) -> list[tuple[Sequence[int], Any]]:
-        """The answers of a script to each part, once all have come. Raises `StoreUnavailable` if one failed."""
-        parts = self._parts(counters)
-        if len(parts) == 1:
-            return [(parts[0], await self._run(script, counters, id, value, rows))]
-        runs = (
-            self._run(script, [counters[place] for place in part], id, value, [rows[place] for place in part])
-            for part in parts
-        )
-        answers = await asyncio.gather(*runs, return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return list(zip(parts, answers, strict=True))
-
-    async def _run(
-        self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Sequence[tuple[Any, ...]]
-    ) -> Any:
-        """A script's answer: one round trip."""
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
-        keys = [
-            key
-            for counter in counters
-            for tail in (f"{{{counter.subject}}}:{counter.measure}",)
-            for key in (f"llmguard:quota:{tail}", f"llmguard:held:{tail}")
+        sent = [
+            (part, self._send(script, [counters[n] for n in part], id, value, [rows[n] for n in part]))
+            for part in parts.values()
         ]
+        return [(part, await self._answer(request)) for part, request in sent]
+
+    def _send(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Request:
+        """Start a script on the server of its counters."""
+        keys = []
+        for counter in counters:
+            tail = f"{{{counter.subject}}}:{counter.measure}"
+            keys += [f"llmguard:quota:{tail}", f"llmguard:held:{tail}"]
         now = NEVER if self._clock is None else self._clock.time()
         arguments: tuple[str | bytes | int, ...] = (len(keys), *keys, self._encode((id, now, value, rows)))
+        server = self._client.server(keys[0])
+        lane = self._lanes.get(server)
+        if lane is None:
+            lane = self._lanes[server] = Lane(partial(self._client.connect, keys[0]), timeout_s=self._timeout_s)
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        return Request(script, arguments, lane, lane.execute(_packed("EVALSHA", script.sha, *arguments)), deadline)
+
+    async def _answer(self, request: Request) -> Any:
+        """What a script answered, or how it failed; asked again where it is not known to the server, or elsewhere."""
+        script, arguments, lane, future, deadline = request
         try:
-            lane = self._lane(keys[0])
             try:
-                return script.decode(await lane.execute(_packed("EVALSHA", script.sha, *arguments)))
+                return script.decode(await future)
             except NoScriptError:
                 async with asyncio.timeout_at(deadline):
                     return script.decode(await lane.execute(_packed("EVAL", script.text, *arguments)))
@@ -234,17 +228,13 @@ class RedisLedger:
                 async with asyncio.timeout_at(deadline):
                     return script.decode(await self._client.execute("EVAL", script.text, *arguments))
         except FAILURES as error:
-            raise StoreUnavailable(UNAVAILABLE) from error
-
-    def _lane(self, key: str) -> Lane:
-        server = self._client.server(key)
-        lane = self._lanes.get(server)
-        if lane is None:
-            lane = self._lanes[server] = Lane(partial(self._client.connect, key), timeout_s=self._timeout_s)
-        return lane
+            failure = StoreUnavailable("Redis failed or did not answer in time")
+            failure.__cause__ = error
+            return failure
 
 
-def _script(name: str, decode: Callable[[Any], Any]) -> Script:
+def load_script(name: str, decode: Callable[[Any], Any]) -> Script:
+    """A script of this folder, with what all of them begin with."""
     here = Path(__file__)
     constants = f"local RESOLUTION, RELEASE_S = {RESOLUTION}, {RELEASE_S}\n"
     text = constants + here.with_name("counter.lua").read_text() + here.with_name(f"{name}.lua").read_text()
@@ -264,11 +254,23 @@ def _level(spent: int, reserved: int, reset_s: float) -> Level:
     return Level(spent, reserved, None if reset_s < 0 else reset_s)
 
 
-def _joined(charges: Sequence[Charge], answers: Sequence[tuple[Sequence[int], Receipt]]) -> Receipt:
+def _receipt(answer: Any) -> Receipt:
+    retry_after_s, exceeded, levels = answer
+    return Receipt(
+        tuple([_level(*level) for level in levels]), tuple(exceeded), None if retry_after_s < 0 else retry_after_s
+    )
+
+
+def _refused(answer: Any) -> bool:
+    """Whether a part surely holds nothing."""
+    return isinstance(answer.__cause__, REFUSED) if isinstance(answer, StoreUnavailable) else bool(answer[1])
+
+
+def _joined(charges: Sequence[Charge], receipts: Sequence[tuple[Sequence[int], Receipt]]) -> Receipt:
     """One receipt of those of the parts; where one refused, what the others gave was taken back."""
-    refused = [receipt for _, receipt in answers if receipt.exceeded]
+    refused = [receipt for _, receipt in receipts if receipt.exceeded]
     levels: dict[int, Level] = {}
-    for part, receipt in answers:
+    for part, receipt in receipts:
         for place, level in zip(part, receipt.levels, strict=True):
             counter = charges[place].counter
             back = sum(charges[other].amount for other in part if charges[other].counter == counter)
@@ -277,6 +279,6 @@ def _joined(charges: Sequence[Charge], answers: Sequence[tuple[Sequence[int], Re
     waits = [receipt.retry_after_s for receipt in refused]
     return Receipt(
         tuple([levels[place] for place in range(len(charges))]),
-        tuple(sorted(part[place] for part, receipt in answers for place in receipt.exceeded)),
+        tuple(sorted(part[place] for part, receipt in receipts for place in receipt.exceeded)),
         None if None in waits else max((wait for wait in waits if wait is not None), default=None),
     )

@@ -39,12 +39,13 @@ class Lane:
         self._closed_until = 0.0
 
     def execute(self, command: bytes) -> asyncio.Future[Any]:
-        """The answer to a packed command, strings as bytes. Raises redis' errors and OSError; at once `LaneBroken`."""
+        """The answer to a packed command, strings as bytes, or its failure: redis' errors and OSError."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._failed and (self._pending or now < self._closed_until):
-            raise LaneBroken("the server failed a moment ago")
         future: asyncio.Future[Any] = loop.create_future()
+        if self._failed and (self._pending or now < self._closed_until):
+            future.set_exception(LaneBroken("the server failed a moment ago"))
+            return future
         self._pending.append((future, now + self._timeout_s))
         self._unsent.append(command)
         self._woken.set()

@@ -19,6 +19,7 @@ from llmguard.store.redis import RedisStore
 from llmguard.store.redis_client import open_client
 from llmguard.store.redis_lane import BREAK_S, LaneBroken
 from llmguard.store.store import StoreUnavailable
+from tests.benchmarks import quotas_redis
 from tests.fakes.clock import FakeClock
 from tests.redis_server import RedisServer, wait_for
 
@@ -257,10 +258,13 @@ async def test_while_redis_hangs_one_asks_and_the_others_fail_at_once(ill: tuple
     server, ledger = ill
     server.freeze()
     await fails(lambda: ledger.levels([MINUTE]), TIMEOUT_S + SLACK_S)
-    await asyncio.sleep(BREAK_S)
-    outcomes = await asyncio.gather(*(ledger.levels([MINUTE]) for _ in range(200)), return_exceptions=True)
-    causes = [type(outcome.__cause__) for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
-    assert causes == [TimeoutError] + 199 * [LaneBroken]
+    failed = time.monotonic()
+    causes = 200 * [LaneBroken]
+    while causes == 200 * [LaneBroken]:
+        outcomes = await asyncio.gather(*(ledger.levels([MINUTE]) for _ in range(200)), return_exceptions=True)
+        causes = [type(outcome.__cause__) for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
+    assert (causes.count(TimeoutError), causes.count(LaneBroken)) == (1, 199)
+    assert BREAK_S < time.monotonic() - failed < BREAK_S + TIMEOUT_S + SLACK_S
     server.thaw()
     await recovered(ledger)
 
@@ -298,16 +302,11 @@ async def test_a_caller_that_leaves_holds_nothing(server: RedisServer) -> None:
 async def test_a_slow_redis_is_waited_for_and_no_longer_than_the_timeout(ill: tuple[RedisServer, RedisLedger]) -> None:
     server, ledger = ill
     charges = [Charge(MINUTE, 1_000_000, 10)]
-    redis = AsyncRedis(port=server.port)
-    slow = asyncio.ensure_future(redis.execute_command("DEBUG", "SLEEP", TIMEOUT_S / 3))
-    await asyncio.sleep(0.02)
-    assert not (await ledger.reserve("a", charges, LEASE_S)).exceeded
-    await slow
-    slow = asyncio.ensure_future(redis.execute_command("DEBUG", "SLEEP", TIMEOUT_S * 3))
-    await asyncio.sleep(0.02)
-    await fails(lambda: ledger.reserve("b", charges, LEASE_S), TIMEOUT_S + SLACK_S)
-    await slow
-    await redis.aclose()
+    with Redis(port=server.port) as redis:
+        redis.execute_command("CLIENT PAUSE", round(TIMEOUT_S * 1000 / 3))
+        assert not (await ledger.reserve("a", charges, LEASE_S)).exceeded
+        redis.execute_command("CLIENT PAUSE", round(TIMEOUT_S * 1000 * 3))
+        await fails(lambda: ledger.reserve("b", charges, LEASE_S), TIMEOUT_S + SLACK_S)
     await recovered(ledger)
     await until(ledger, [MINUTE], [(0, 10)])
 
@@ -329,10 +328,11 @@ async def test_a_dead_redis_is_unavailable_and_used_again_once_it_is_back(
 async def test_a_redis_that_dies_under_load_fails_all_in_time(ill: tuple[RedisServer, RedisLedger]) -> None:
     server, ledger = ill
     slowest = 0.0
+    ended = 0
     done = False
 
     async def client(number: int) -> None:
-        nonlocal slowest
+        nonlocal ended, slowest
         turn = 0
         while not done:
             turn += 1
@@ -342,14 +342,16 @@ async def test_a_redis_that_dies_under_load_fails_all_in_time(ill: tuple[RedisSe
                 await ledger.reserve(f"{number}.{turn}", charges, LEASE_S)
                 await ledger.settle(f"{number}.{turn}", charges, [1, 0])
             except StoreUnavailable:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
+            ended += 1
             slowest = max(slowest, time.monotonic() - began)
 
     clients = [asyncio.ensure_future(client(number)) for number in range(32)]
-    await asyncio.sleep(0.2)
-    server.kill()
-    await asyncio.sleep(0.2)
-    server.start()
+    for act in (server.kill, server.start):
+        goal = ended + 500
+        while ended < goal:
+            await asyncio.sleep(0)
+        act()
     await recovered(ledger)
     done = True
     await asyncio.gather(*clients)
@@ -490,6 +492,18 @@ async def test_a_counter_stays_small_however_much_is_spent(server: RedisServer) 
             assert len(redis.get(names(MINUTE)[0])) < 500
         spent = (await ledger.levels([MINUTE]))[0].spent
         assert 3 * 240 <= spent <= 3 * (240 + 15 + 1)
+
+
+async def test_the_benchmark_in_small(server: RedisServer) -> None:
+    rows = await quotas_redis.measure(server.url, server.process(), 0.2, rounds=1)
+    assert [(row["target"], row["concurrent"]) for row in rows] == [
+        ("llmguard", 32),
+        ("llmguard", 1),
+        ("redis-py", 32),
+        ("redis-py", 1),
+    ]
+    ours, _, plain, _ = (float(str(row["cpu_us"])) for row in rows)
+    assert ours < plain
 
 
 async def test_the_store_has_a_ledger(server: RedisServer) -> None:

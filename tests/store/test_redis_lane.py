@@ -12,7 +12,7 @@ from llmguard.store.redis_lane import BREAK_S, Lane, LaneBroken
 
 pytestmark = pytest.mark.anyio
 
-TIMEOUT_S = 0.05
+TIMEOUT_S = 0.5
 
 
 class Wire:
@@ -58,8 +58,30 @@ def server() -> Server:
     return Server()
 
 
+class Hand:
+    """The event loop's time, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    async def advance(self, s: float) -> None:
+        self.now += s
+        await turns()
+
+
 @pytest.fixture
-async def lane(server: Server, anyio_backend: str) -> AsyncIterator[Lane]:
+async def hand(anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> Hand:
+    """The loop's time, which stands still."""
+    hand = Hand()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", hand.time)
+    return hand
+
+
+@pytest.fixture
+async def lane(server: Server, hand: Hand) -> AsyncIterator[Lane]:
     """A lane to it."""
     lane = Lane(server.connect, timeout_s=TIMEOUT_S)
     yield lane
@@ -109,19 +131,20 @@ async def test_an_asker_that_left_does_not_shift_the_answers(lane: Lane, server:
 
 @pytest.mark.parametrize("error", [ConnectionError("gone"), ResponseError("-READONLY You can't write")])
 async def test_all_under_way_fail_with_the_connection_then_one_tries_again(
-    lane: Lane, server: Server, error: Exception
+    lane: Lane, server: Server, hand: Hand, error: Exception
 ) -> None:
     asked = [lane.execute(b"a"), lane.execute(b"b")]
     await turns()
     server.wires[0].answers.put_nowait(error)
     for outcome in await asyncio.gather(*asked, return_exceptions=True):
         assert isinstance(outcome, ConnectionError)
+    await hand.advance(0.9 * BREAK_S)
     with pytest.raises(LaneBroken):
-        lane.execute(b"c")
-    await asyncio.sleep(BREAK_S)
+        await lane.execute(b"c")
+    await hand.advance(0.2 * BREAK_S)
     tried = lane.execute(b"d")
     with pytest.raises(LaneBroken):
-        lane.execute(b"e")
+        await lane.execute(b"e")
     await turns()
     assert server.wires[1].writes == [[b"d"]]
     server.wires[1].answers.put_nowait(b"yes")
@@ -134,27 +157,28 @@ async def test_all_under_way_fail_with_the_connection_then_one_tries_again(
     assert await asyncio.gather(*both) == [1, 2]
 
 
-async def test_an_answer_that_does_not_come_fails_in_time_and_ends_the_connection(lane: Lane, server: Server) -> None:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
+async def test_an_answer_that_does_not_come_fails_in_time_and_ends_the_connection(
+    lane: Lane, server: Server, hand: Hand
+) -> None:
     asked = [lane.execute(b"a"), lane.execute(b"b")]
-    outcomes = await asyncio.gather(*asked, return_exceptions=True)
-    assert all(isinstance(outcome, TimeoutError) for outcome in outcomes)
-    assert TIMEOUT_S <= loop.time() - began < TIMEOUT_S + 1
+    await hand.advance(0.9 * TIMEOUT_S)
+    assert not any(future.done() for future in asked)
+    await hand.advance(0.2 * TIMEOUT_S)
+    assert all(isinstance(future.exception(), TimeoutError) for future in asked)
     await turns()
     assert server.wires[0].closed
 
 
-async def test_each_command_has_its_own_time(lane: Lane, server: Server) -> None:
+async def test_each_command_has_its_own_time(lane: Lane, server: Server, hand: Hand) -> None:
     first = lane.execute(b"a")
-    await asyncio.sleep(0.6 * TIMEOUT_S)
+    await hand.advance(0.6 * TIMEOUT_S)
     second = lane.execute(b"b")
     server.wires[0].answers.put_nowait(b"first")
     assert await first == b"first"
-    await asyncio.sleep(0.6 * TIMEOUT_S)
+    await hand.advance(0.6 * TIMEOUT_S)
     assert not second.done()
-    with pytest.raises(TimeoutError):
-        await second
+    await hand.advance(0.6 * TIMEOUT_S)
+    assert isinstance(second.exception(), TimeoutError)
 
 
 async def test_a_server_that_refuses_connections_fails_all_who_wait(lane: Lane, server: Server) -> None:
