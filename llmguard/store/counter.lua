@@ -18,7 +18,7 @@ end
 
 local function spend(counter, runs, amount, at)
   local count = #runs
-  if count > 0 and (counter.every < 0 or at - runs[count - 2] <= counter.every / RESOLUTION) then
+  if count > 0 and (counter.every < 0 or at < runs[count - 2] + counter.every / RESOLUTION) then
     runs[count - 1] = math.max(runs[count - 1], at)
     runs[count] = runs[count] + amount
   elseif amount ~= 0 then

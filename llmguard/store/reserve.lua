@@ -3,7 +3,7 @@
 -- Returns {retry_after_s or -1, the places of the charges that did not fit, the levels}.
 
 -- The seconds until no more than `room` is spent, if nothing further is; nil if that never comes.
-local function wait(counter, room)
+local function leaving(counter, room)
   local sum = spent(counter)
   if sum <= room then
     return 0
@@ -25,27 +25,46 @@ local function wait(counter, room)
   return nil
 end
 
-local taken, exceeded, retry_s = {}, {}, 0
-for i, row in ipairs(rows) do
-  local counter, limit, amount, forced = open(i), row[2], row[3], row[4]
-  local reserved = counter.reserved + (taken[counter] or 0)
-  if amount > 0 and not forced and spent(counter) + reserved + amount > limit then
-    exceeded[#exceeded + 1] = i - 1
-    local wait_s = wait(counter, limit - amount - reserved)
-    if not wait_s then
-      wait_s = wait(counter, limit - amount)
-      wait_s = wait_s and math.max(wait_s, RELEASE_S) or NEVER
-    end
-    retry_s = math.max(retry_s, wait_s)
+-- The seconds until there is room, counting on the end of reservations only where nothing else makes any.
+local function wait(counter, room)
+  local wait_s = leaving(counter, room - counter.reserved)
+  if not wait_s then
+    wait_s = leaving(counter, room)
+    wait_s = wait_s and math.max(wait_s, RELEASE_S) or NEVER
   end
-  taken[counter] = (taken[counter] or 0) + amount
+  return wait_s
 end
-if #exceeded == 0 then
+
+-- A reservation that is asked for twice is held once: all of its charges are held, or none.
+local function is_held()
+  for i, row in ipairs(rows) do
+    if row[3] > 0 then
+      return redis.call('ZSCORE', open(i).held, member(i, row[3]))
+    end
+  end
+  return true
+end
+
+local function exceeding()
+  local taken, places, retry_s = {}, {}, 0
+  for i, row in ipairs(rows) do
+    local counter, limit, amount, forced = open(i), row[2], row[3], row[4]
+    local reserved = counter.reserved + (taken[counter] or 0)
+    if amount > 0 and not forced and spent(counter) + reserved + amount > limit then
+      places[#places + 1] = i - 1
+      retry_s = math.max(retry_s, wait(counter, limit - amount))
+    end
+    taken[counter] = (taken[counter] or 0) + amount
+  end
+  return places, (#places == 0 or retry_s == NEVER) and -1 or retry_s
+end
+
+local function hold()
   local ends = now + value
   for i, row in ipairs(rows) do
     local counter, amount = open(i), row[3]
-    -- A reservation that was sent twice is held once.
-    if amount > 0 and redis.call('ZADD', counter.held, ends, member(i, amount)) == 1 then
+    if amount > 0 then
+      redis.call('ZADD', counter.held, ends, member(i, amount))
       counter.reserved = counter.reserved + amount
       counter.due = math.min(counter.due, ends)
       counter.until_ = math.max(counter.until_, ends)
@@ -53,9 +72,18 @@ if #exceeded == 0 then
   end
   save_all()
 end
-local levels = {}
+
+local levels, places, retry_s = {}, {}, -1
+for i = 1, #rows do
+  open(i)
+end
+if not is_held() then
+  places, retry_s = exceeding()
+  if #places == 0 then
+    hold()
+  end
+end
 for i = 1, #rows do
   levels[i] = level(open(i))
 end
-local waits = #exceeded > 0 and retry_s < NEVER
-return cmsgpack.pack({waits and retry_s or -1, exceeded, levels})
+return cmsgpack.pack({retry_s, places, levels})

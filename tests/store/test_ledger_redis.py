@@ -286,6 +286,16 @@ async def test_what_was_reserved_while_redis_hung_is_given_back(ill: tuple[Redis
     await until(ledger, [MINUTE, RUNNING], [(0, 0), (0, 0)])
 
 
+async def test_what_is_asked_for_twice_is_held_once(server: RedisServer) -> None:
+    charges = [Charge(MINUTE, 15, 10), Charge(RUNNING, 1, 1)]
+    async with opened(server.url) as ledger:
+        for _ in range(2):
+            receipt = await ledger.reserve("a", charges, LEASE_S)
+            assert (receipt.exceeded, amounts(receipt.levels)) == ((), [(0, 10), (0, 1)])
+        await ledger.settle("a", charges, [4, 0])
+        assert amounts(await ledger.levels([MINUTE, RUNNING])) == [(4, 0), (0, 0)]
+
+
 async def test_a_caller_that_leaves_holds_nothing(server: RedisServer) -> None:
     charges = [Charge(MINUTE, 1_000, 10)]
     async with opened(server.url) as ledger:
