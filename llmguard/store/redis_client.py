@@ -72,7 +72,11 @@ class RedisClient:
         else:
             assert isinstance(self._client, Redis)
             connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis' own gap
-        await connection.connect()  # type: ignore[no-untyped-call]  # redis' own gap
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis' own gap
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
         return connection
 
     async def close(self) -> None:

@@ -15,6 +15,9 @@ from redis.exceptions import ConnectionError, RedisClusterException, RedisError,
 BREAK_S: Final = 0.25
 """For so long after a failure nothing is sent; then one command is, and the others wait for its answer no more."""
 
+CONNECT_S: Final = 2.0
+"""For so long a connection may take to stand: longer than a command may take, or a distant server never had one."""
+
 
 class LaneBroken(ConnectionError):
     """Nothing was sent: the server failed a moment ago."""
@@ -35,6 +38,7 @@ class Lane:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._connected = False
         self._failed = False
         self._closed_until = 0.0
 
@@ -50,6 +54,7 @@ class Lane:
         self._unsent.append(command)
         self._woken.set()
         if self._task is None:
+            self._connected = False
             self._task = loop.create_task(self._run())
         if self._timer is None:
             self._timer = loop.call_at(now + self._timeout_s, self._expire)
@@ -65,7 +70,9 @@ class Lane:
 
     async def _run(self) -> None:
         try:
-            connection = await self._connect()
+            async with asyncio.timeout(CONNECT_S):
+                connection = await self._connect()
+            self._connected = True
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._write(connection))
@@ -91,6 +98,8 @@ class Lane:
                 if "READONLY" in str(error):
                     raise ConnectionError("the server is no master any more") from error
                 answer = error
+            if not self._pending:
+                raise ConnectionError("the server answered what nobody asked")
             self._failed = False
             future, _ = self._pending.popleft()
             if future.done():
@@ -110,8 +119,10 @@ class Lane:
             return
         task = self._task
         self._fail(TimeoutError("the server did not answer in time"))
-        if task is not None:
+        if task is not None and self._connected:
             task.cancel()
+        else:
+            self._task = task  # what was asked has failed, unsent, but the connection may still come
 
     def _fail(self, error: BaseException) -> None:
         self._task = None

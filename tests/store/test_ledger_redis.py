@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -84,7 +84,8 @@ async def until(ledger: RedisLedger, counters: Sequence[Counter], expected: list
     found: list[tuple[int, int]] = []
     ends = time.monotonic() + 20
     while time.monotonic() < ends:
-        found = amounts(await ledger.levels(counters))
+        with suppress(StoreUnavailable):
+            found = amounts(await ledger.levels(counters))
         if found == expected:
             return
         await asyncio.sleep(0.01)
@@ -197,6 +198,31 @@ async def test_a_slot_that_moves_to_another_node_is_followed(three: list[RedisSe
         assert amounts(receipt.levels) == [(0, 20)]
         await ledger.settle("a", charges, [7])
         assert amounts(await ledger.levels([MINUTE])) == [(7, 10)]
+
+
+async def test_while_one_node_hangs_the_others_give_back_what_was_reserved(three: list[RedisServer]) -> None:
+    counters = [charge.counter for charge in SHARED]
+    living = [counter for counter in counters if not counter.subject.startswith("ip:")]
+    async with opened(three[0].url, timeout_s=TIMEOUT_S) as ledger:
+        await recovered(ledger)
+        await ledger.levels(counters)
+        three[2].freeze()
+        await fails(lambda: ledger.reserve("a", SHARED, LEASE_S), TIMEOUT_S + SLACK_S)
+        await until(ledger, living, [(0, 0)] * len(living))
+        assert isinstance(await fails(lambda: ledger.reserve("b", SHARED, LEASE_S), TIMEOUT_S), LaneBroken)
+        await until(ledger, living, [(0, 0)] * len(living))
+        three[2].thaw()
+        await until(ledger, counters, [(0, 0)] * len(counters))
+        assert not (await ledger.reserve("c", SHARED, LEASE_S)).exceeded
+
+
+async def test_what_one_subject_refuses_is_taken_back_from_the_others_at_once(three: list[RedisServer]) -> None:
+    charges = [Charge(charge.counter, limit, 1) for charge, limit in zip(SHARED, (9, 9, 9, 9, 0, 9), strict=True)]
+    async with opened(three[0].url) as ledger:
+        receipt = await ledger.reserve("a", charges, LEASE_S)
+        assert (receipt.exceeded, receipt.retry_after_s) == ((4,), None)
+        assert list(receipt.levels) == await ledger.levels([charge.counter for charge in charges])
+        assert amounts(receipt.levels) == [(0, 0)] * 6
 
 
 def move(key: str, servers: Sequence[RedisServer]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError
 
-from llmguard.store.redis_lane import BREAK_S, Lane, LaneBroken
+from llmguard.store.redis_lane import BREAK_S, CONNECT_S, Lane, LaneBroken
 
 pytestmark = pytest.mark.anyio
 
@@ -44,10 +44,13 @@ class Server:
     def __init__(self) -> None:
         self.wires: list[Wire] = []
         self.refuses = False
+        self.open = asyncio.Event()
+        self.open.set()
 
     async def connect(self) -> AbstractConnection:
         if self.refuses:
             raise ConnectionRefusedError
+        await self.open.wait()
         self.wires.append(Wire())
         return self.wires[-1]  # type: ignore[return-value]  # it is one for a lane
 
@@ -188,6 +191,37 @@ async def test_a_server_that_refuses_connections_fails_all_who_wait(lane: Lane, 
         assert isinstance(outcome, ConnectionRefusedError)
 
 
+async def test_a_connection_that_takes_longer_than_a_command_is_used_once_it_stands(
+    lane: Lane, server: Server, hand: Hand
+) -> None:
+    server.open.clear()
+    early = lane.execute(b"a")
+    await hand.advance(1.1 * TIMEOUT_S)
+    assert isinstance(early.exception(), TimeoutError)
+    await hand.advance(BREAK_S)
+    tried = lane.execute(b"b")
+    server.open.set()
+    await turns()
+    assert [wire.writes for wire in server.wires] == [[[b"b"]]]
+    server.wires[0].answers.put_nowait(b"yes")
+    assert await tried == b"yes"
+
+
+async def test_a_connection_that_never_stands_is_given_up_and_tried_again(
+    lane: Lane, server: Server, hand: Hand
+) -> None:
+    server.open.clear()
+    early = lane.execute(b"a")
+    await hand.advance(CONNECT_S + 0.1)
+    assert isinstance(early.exception(), TimeoutError)
+    server.open.set()
+    await hand.advance(BREAK_S)
+    tried = lane.execute(b"b")
+    await turns()
+    server.wires[0].answers.put_nowait(b"yes")
+    assert await tried == b"yes"
+
+
 async def test_a_connection_that_ends_unused_is_nobodys_failure(lane: Lane, server: Server) -> None:
     asked = lane.execute(b"a")
     await turns()
@@ -199,6 +233,16 @@ async def test_a_connection_that_ends_unused_is_nobodys_failure(lane: Lane, serv
     await turns()
     server.wires[1].answers.put_nowait(b"again")
     assert await asked == b"again"
+
+
+async def test_an_answer_that_nobody_asked_for_ends_the_connection(lane: Lane, server: Server) -> None:
+    asked = lane.execute(b"a")
+    await turns()
+    server.wires[0].answers.put_nowait(b"yes")
+    server.wires[0].answers.put_nowait(b"whose?")
+    assert await asked == b"yes"
+    await turns()
+    assert server.wires[0].closed
 
 
 async def test_what_is_under_way_at_the_end_fails(server: Server) -> None:
