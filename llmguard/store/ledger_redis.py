@@ -206,7 +206,7 @@ class RedisLedger:
         for counter in counters:
             tail = f"{{{counter.subject}}}:{counter.measure}"
             keys += [f"llmguard:quota:{tail}", f"llmguard:held:{tail}"]
-        now = NEVER if self._clock is None else self._clock.time()
+        now = NEVER if self._clock is None else self._clock.monotonic()
         arguments: tuple[str | bytes | int, ...] = (len(keys), *keys, self._encode((id, now, value, rows)))
         server = self._client.server(keys[0])
         lane = self._lanes.get(server)

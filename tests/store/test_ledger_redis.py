@@ -466,6 +466,7 @@ async def test_a_guards_clock_that_steps_changes_nothing(
 
 async def test_a_servers_clock_that_goes_back_frees_nothing_early_and_all_within_a_window(server: RedisServer) -> None:
     clock = FakeClock()
+    clock.advance(86_400)
     charges = [Charge(MINUTE, 100, 60)]
     async with opened(server.url, clock=clock) as ledger:
         await ledger.reserve("a", charges, LEASE_S)
