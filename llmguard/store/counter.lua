@@ -75,14 +75,14 @@ local function save(counter)
     return
   end
   if counter.reserved == 0 then
-    counter.due, counter.until_ = NEVER, 0
+    counter.due, counter.last_due = NEVER, 0
   end
-  local packed = cmsgpack.pack({counter.reserved, counter.due, counter.until_, spends, grants})
+  local packed = cmsgpack.pack({counter.reserved, counter.due, counter.last_due, spends, grants})
   if counter.every < 0 then
     redis.call('SET', counter.key, packed)
     return
   end
-  for _, last in ipairs({spends[#spends - 1] or 0, grants[#grants - 1] or 0, counter.until_}) do
+  for _, last in ipairs({spends[#spends - 1] or 0, grants[#grants - 1] or 0, counter.last_due}) do
     ends = math.max(ends, last)
   end
   local ms = math.ceil((ends + counter.every + KEEP_S - now) * 1000)
@@ -100,10 +100,10 @@ local function open(i)
   if counter then
     return counter
   end
-  counter = {key = key, held = KEYS[2 * i], every = rows[i][1], reserved = 0, due = NEVER, until_ = 0, spends = {}, grants = {}}
+  counter = {key = key, held = KEYS[2 * i], every = rows[i][1], reserved = 0, due = NEVER, last_due = 0, spends = {}, grants = {}}
   local packed = redis.call('GET', key)
   if packed then
-    counter.reserved, counter.due, counter.until_, counter.spends, counter.grants = unpack(cmsgpack.unpack(packed))
+    counter.reserved, counter.due, counter.last_due, counter.spends, counter.grants = unpack(cmsgpack.unpack(packed))
     local ended = counter.due <= now
     if ended then
       end_leases(counter)

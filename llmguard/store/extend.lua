@@ -6,7 +6,7 @@ for i, row in ipairs(rows) do
   if amount > 0 and redis.call('ZSCORE', counter.held, member(i, amount)) then
     redis.call('ZADD', counter.held, ends, member(i, amount))
     counter.due = math.min(counter.due, ends)
-    counter.until_ = math.max(counter.until_, ends)
+    counter.last_due = math.max(counter.last_due, ends)
   end
 end
 save_all()

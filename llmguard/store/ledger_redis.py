@@ -5,14 +5,15 @@ On a cluster the counters of one subject lie in one slot and change in one scrip
 and what some of them gave is taken back where another refused. So no limit is exceeded there either, but of requests
 that come at once for the last room more may be refused than must.
 
-A reservation whose answer is lost is cancelled in the background, and ends with its lease at the latest. What Redis
-forgets can be spent again: it must not evict (`maxmemory-policy noeviction`), and in a fail-over it loses what was not
-replicated yet.
+A settlement that fails, and the end of a reservation whose answer is lost, are asked for in the background until they
+succeed; the reservation ends with its lease at the latest. What Redis forgets can be spent again: it must not evict
+(`maxmemory-policy noeviction`), and in a fail-over it loses what was not replicated yet.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha1
 from pathlib import Path
@@ -43,8 +44,10 @@ ELSEWHERE: Final = (MovedError, AskError, TryAgainError, ClusterDownError)
 """Answers that say: not here, or not now. Nothing was done."""
 REFUSED: Final = (LaneBroken, ResponseError)
 """What says that nothing was done, and will not be."""
-LOST: Final = 10_000
-"""Lost reservations to be cancelled; older ones are left to their leases."""
+UNSETTLED: Final = 10_000
+"""Settlements that wait for the server; of older ones the reservations are left to their leases."""
+BATCH: Final = 64
+"""Of them, those asked for at once: a server that was busy is not kept busy."""
 NEVER: Final = -1.0
 """No time, in what is sent and answered."""
 
@@ -85,25 +88,29 @@ class RedisLedger:
         self._timeout_s = timeout_s
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
-        self._lost: deque[tuple[str, Sequence[Charge]]] = deque(maxlen=LOST)
-        self._canceller: asyncio.Task[None] | None = None
+        self._unsettled: deque[tuple[str, Sequence[Charge], Sequence[int]]] = deque(maxlen=UNSETTLED)
+        self._settler: asyncio.Task[None] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
         self._reserve = load_script("reserve", msgspec.msgpack.Decoder(tuple[float, list[int], Levels]).decode)
         self._levels = load_script("levels", msgspec.msgpack.Decoder(Levels).decode)
         self._settle, self._extend, self._grant = (load_script(name, int) for name in ("settle", "extend", "grant"))
 
     async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
-        """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none."""
+        """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none.
+
+        Where that fails, what may be held is cancelled in the background: do not ask again under the same `id`.
+        """
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         rows = [(_every(charge.counter), charge.limit, charge.amount, charge.forced) for charge in charges]
         try:
             answers = await self._ask(self._reserve, [charge.counter for charge in charges], id, lease_s, rows)
         except asyncio.CancelledError:
-            self._lose(id, charges)
+            self._later(id, charges, [0] * len(charges))
             raise
         failures = [answer for _, answer in answers if isinstance(answer, StoreUnavailable)]
         if failures:
-            self._lose(id, [charges[place] for part, answer in answers if not _refused(answer) for place in part])
+            unsure = [charges[place] for part, answer in answers if not _refused(answer) for place in part]
+            self._later(id, unsure, [0] * len(unsure))
             raise failures[0]
         if len(answers) == 1:
             return _receipt(answers[0][1])
@@ -114,9 +121,22 @@ class RedisLedger:
         return _joined(charges, receipts)
 
     async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
-        """End a reservation. Where that fails it can be asked again; on a cluster a part may have ended."""
+        """End a reservation: what was really spent, in the order of its charges, counts from now on.
+
+        Where that fails it is asked again in the background: nobody else need do it. What goes beyond the amounts can
+        then count twice, where only the answer was lost.
+        """
         rows = [(_every(charge.counter), charge.amount, spent) for charge, spent in zip(charges, actual, strict=True)]
-        await self._run(self._settle, [charge.counter for charge in charges], id, 0, rows)
+        try:
+            answers = await self._ask(self._settle, [charge.counter for charge in charges], id, 0, rows)
+        except asyncio.CancelledError:
+            self._later(id, charges, actual)
+            raise
+        failures = [answer for _, answer in answers if isinstance(answer, StoreUnavailable)]
+        if failures:
+            failed = [place for part, answer in answers if isinstance(answer, StoreUnavailable) for place in part]
+            self._later(id, [charges[place] for place in failed], [actual[place] for place in failed])
+            raise failures[0]
 
     async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
         """Let a reservation that is still held last `lease_s` from now."""
@@ -138,42 +158,35 @@ class RedisLedger:
         await self._run(self._grant, [counter], "", amount, [(_every(counter),)])
 
     async def close(self) -> None:
-        """Close the connections; lost reservations are left to their leases."""
-        if self._canceller is not None:
-            self._canceller.cancel()
-            await asyncio.wait([self._canceller])
+        """Close the connections; what is not settled by now is left to the leases."""
+        if self._settler is not None:
+            self._settler.cancel()
+            await asyncio.wait([self._settler])
         for lane in self._lanes.values():
             await lane.close()
 
-    # --- what was reserved in vain ---------------------------------------------------------
+    # --- settlements that wait -------------------------------------------------------------
 
     async def _take_back(self, id: str, held: Sequence[Charge], deadline: float) -> None:
         """Cancel what some subjects gave and others refused, by the deadline or in the background."""
-        try:
+        with suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self.settle(id, held, [0] * len(held))
-        except (StoreUnavailable, TimeoutError):
-            self._lose(id, held)
-        except asyncio.CancelledError:
-            self._lose(id, held)
-            raise
 
-    def _lose(self, id: str, charges: Sequence[Charge]) -> None:
-        """Cancel in the background what may be held, and that nobody will settle."""
+    def _later(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+        """Settle in the background, again and again until it is done."""
         if charges:
-            self._lost.append((id, charges))
-        if self._lost and self._canceller is None:
-            self._canceller = asyncio.get_running_loop().create_task(self._cancel_lost())
+            self._unsettled.append((id, charges, actual))
+        if self._unsettled and self._settler is None:
+            self._settler = asyncio.get_running_loop().create_task(self._settle_waiting())
 
-    async def _cancel_lost(self) -> None:
-        while self._lost:
-            id, charges = self._lost.popleft()
-            try:
-                await self.settle(id, charges, [0] * len(charges))
-            except StoreUnavailable:
-                self._lost.append((id, charges))
+    async def _settle_waiting(self) -> None:
+        while self._unsettled:
+            batch = [self._unsettled.popleft() for _ in range(min(BATCH, len(self._unsettled)))]
+            outcomes = await asyncio.gather(*(self.settle(*waiting) for waiting in batch), return_exceptions=True)
+            if any(outcomes):  # those that failed wait again
                 await asyncio.sleep(BREAK_S)
-        self._canceller = None
+        self._settler = None
 
     # --- scripts ---------------------------------------------------------------------------
 

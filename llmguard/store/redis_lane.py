@@ -48,7 +48,7 @@ class Lane:
         now = loop.time()
         future: asyncio.Future[Any] = loop.create_future()
         if self._failed and (self._pending or now < self._closed_until):
-            future.set_exception(LaneBroken("the server failed a moment ago"))
+            _fail(future, LaneBroken("the server failed a moment ago"))
             return future
         self._pending.append((future, now + self._timeout_s))
         self._unsent.append(command)
@@ -105,7 +105,7 @@ class Lane:
             if future.done():
                 continue
             if isinstance(answer, ResponseError):
-                future.set_exception(answer)
+                _fail(future, answer)
             else:
                 future.set_result(answer)
 
@@ -138,4 +138,9 @@ class Lane:
         self._closed_until = asyncio.get_running_loop().time() + BREAK_S
         for future, _ in pending:
             if not future.done():
-                future.set_exception(error)
+                _fail(future, error)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    future.set_exception(error)
+    future.exception()  # whoever asked may have left: then nobody need hear of it

@@ -67,7 +67,7 @@ local function hold()
       redis.call('ZADD', counter.held, ends, member(i, amount))
       counter.reserved = counter.reserved + amount
       counter.due = math.min(counter.due, ends)
-      counter.until_ = math.max(counter.until_, ends)
+      counter.last_due = math.max(counter.last_due, ends)
     end
   end
   save_all()

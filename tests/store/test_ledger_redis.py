@@ -312,6 +312,22 @@ async def test_what_was_reserved_while_redis_hung_is_given_back(ill: tuple[Redis
     await until(ledger, [MINUTE, RUNNING], [(0, 0), (0, 0)])
 
 
+async def test_what_could_not_be_settled_while_redis_hung_is_settled_once_it_answers(
+    ill: tuple[RedisServer, RedisLedger],
+) -> None:
+    server, ledger = ill
+    charges = [Charge(MINUTE, 1_000_000, 10), Charge(RUNNING, 1_000, 1)]
+    for n in range(20):
+        await ledger.reserve(f"{n}", charges, LEASE_S)
+    server.freeze()
+    outcomes = await asyncio.gather(
+        *(ledger.settle(f"{n}", charges, [n % 10, 0]) for n in range(20)), return_exceptions=True
+    )
+    assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
+    server.thaw()
+    await until(ledger, [MINUTE, RUNNING], [(90, 0), (0, 0)])
+
+
 async def test_what_is_asked_for_twice_is_held_once(server: RedisServer) -> None:
     charges = [Charge(MINUTE, 15, 10), Charge(RUNNING, 1, 1)]
     async with opened(server.url) as ledger:
