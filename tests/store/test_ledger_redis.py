@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -16,38 +16,22 @@ from llmguard.store import open_store
 from llmguard.store.ledger import RELEASE_S, Charge, Counter, Level
 from llmguard.store.ledger_redis import RedisLedger
 from llmguard.store.redis import RedisStore
-from llmguard.store.redis_client import open_client
 from llmguard.store.redis_lane import BREAK_S, LaneBroken
 from llmguard.store.store import StoreUnavailable
 from tests.benchmarks import quotas_redis
 from tests.fakes.clock import FakeClock
 from tests.redis_server import RedisServer, wait_for
+from tests.store.redis_ledgers import opened
 
 pytestmark = pytest.mark.anyio
 
 TIMEOUT_S = 0.25
-PATIENT_S = 10.0
-"""Long enough for a busy machine: only tests of failures are about the timeout."""
 SLACK_S = 1.0
 """What a machine under load may add to a timeout."""
 MINUTE = Counter("user:alice", "tokens/1m", 60.0)
 RUNNING = Counter("tenant:acme", "concurrent", 0.0)
 EVER = Counter("global:", "credits", None)
 LEASE_S = 30.0
-
-
-@asynccontextmanager
-async def opened(
-    url: str, *, timeout_s: float = PATIENT_S, clock: FakeClock | None = None
-) -> AsyncIterator[RedisLedger]:
-    """A ledger at a URL."""
-    client = open_client(url)
-    ledger = RedisLedger(client, timeout_s=timeout_s, clock=clock)
-    try:
-        yield ledger
-    finally:
-        await ledger.close()
-        await client.close()
 
 
 @pytest.fixture
