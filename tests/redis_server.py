@@ -94,7 +94,7 @@ class RedisServer:
             for other in others:
                 redis.execute_command("CLUSTER MEET", "127.0.0.1", other.port)
         for server in (self, *others):
-            wait_for(server.whole)
+            wait_for(server.whole, 30.0)
 
     def whole(self) -> bool:
         """Whether the node sees every slot of its cluster."""
