@@ -8,6 +8,8 @@
 -- Defined before this text: RESOLUTION, RELEASE_S.
 local KEEP_S = 60
 local NEVER = math.huge
+-- Sums stay whole numbers, whatever a request asks for and an upstream claims.
+local MOST = 2 ^ 52
 
 local arguments = cmsgpack.unpack(ARGV[1])
 local id, now, value, rows = unpack(arguments)
@@ -16,11 +18,19 @@ if now < 0 then
   now = time[1] + time[2] / 1000000
 end
 
+for _, row in ipairs(rows) do
+  for i = 2, #row do
+    if type(row[i]) == 'number' and row[i] > MOST then
+      row[i] = MOST
+    end
+  end
+end
+
 local function spend(counter, runs, amount, at)
   local count = #runs
   if count > 0 and (counter.every < 0 or at < runs[count - 2] + counter.every / RESOLUTION) then
     runs[count - 1] = math.max(runs[count - 1], at)
-    runs[count] = runs[count] + amount
+    runs[count] = math.max(math.min(runs[count] + amount, MOST), -MOST)
   elseif amount ~= 0 then
     runs[count + 1], runs[count + 2], runs[count + 3] = at, at, amount
   end

@@ -5,7 +5,7 @@ for i = 1, #rows do
   if value < 0 then
     counter.spends, counter.grants = {}, {}
   else
-    spend(counter, counter.grants, -value, now)
+    spend(counter, counter.grants, -math.min(value, MOST), now)
   end
 end
 save_all()

@@ -48,6 +48,8 @@ UNSETTLED: Final = 10_000
 """Settlements that wait for the server; of older ones the reservations are left to their leases."""
 BATCH: Final = 64
 """Of them, those asked for at once: a server that was busy is not kept busy."""
+MOST: Final = 2**63 - 1
+"""What is sent of a larger number, such as an upstream may claim was spent."""
 NEVER: Final = -1.0
 """No time, in what is sent and answered."""
 
@@ -220,7 +222,11 @@ class RedisLedger:
             tail = f"{{{counter.subject}}}:{counter.measure}"
             keys += [f"llmguard:quota:{tail}", f"llmguard:held:{tail}"]
         now = NEVER if self._clock is None else self._clock.monotonic()
-        arguments: tuple[str | bytes | int, ...] = (len(keys), *keys, self._encode((id, now, value, rows)))
+        try:
+            packed = self._encode((id, now, value, rows))
+        except OverflowError:
+            packed = self._encode((id, now, min(value, MOST), [[min(number, MOST) for number in row] for row in rows]))
+        arguments: tuple[str | bytes | int, ...] = (len(keys), *keys, packed)
         server = self._client.server(keys[0])
         lane = self._lanes.get(server)
         if lane is None:

@@ -312,6 +312,20 @@ async def test_what_could_not_be_settled_while_redis_hung_is_settled_once_it_ans
     await until(ledger, [MINUTE, RUNNING], [(90, 0), (0, 0)])
 
 
+async def test_a_sum_beyond_all_bounds_is_spent_as_one_that_no_limit_allows(server: RedisServer) -> None:
+    charges = [Charge(MINUTE, 1 << 50, 10), Charge(EVER, 10**30, 10)]
+    async with opened(server.url) as ledger:
+        for number in range(3):
+            await ledger.reserve(f"{number}", charges, LEASE_S)
+            await ledger.settle(f"{number}", charges, [10**30, 1 << 62])
+        assert amounts(await ledger.levels([MINUTE, EVER])) == [(1 << 52, 0), (1 << 52, 0)]
+        assert (await ledger.reserve("more", charges, LEASE_S)).exceeded == (0, 1)
+        forced = [Charge(MINUTE, 1, (1 << 64) - 1, forced=True), Charge(EVER, 1, 10**30, forced=True)]
+        assert amounts((await ledger.reserve("forced", forced, LEASE_S)).levels) == [(1 << 52, 1 << 52)] * 2
+        await ledger.settle("forced", forced, [0, 0])
+        assert amounts(await ledger.levels([MINUTE, EVER])) == [(1 << 52, 0)] * 2
+
+
 async def test_what_is_asked_for_twice_is_held_once(server: RedisServer) -> None:
     charges = [Charge(MINUTE, 15, 10), Charge(RUNNING, 1, 1)]
     async with opened(server.url) as ledger:
