@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from tests.benchmarks import embedded, ledger_histories, quotas, quotas_local, relay, start, stream
+from tests.benchmarks import embedded, ledger_histories, quotas, quotas_local, quotas_redis, relay, start, stream
 from tests.benchmarks.peers import BUILD
 from tests.benchmarks.report import Report, show
 
@@ -25,6 +25,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "start": lambda _: [start.run()],
     "embedded": lambda _: [embedded.run()],
     "quotas_local": quotas_local.run,
+    "quotas_redis": quotas_redis.run,
     "ledger_histories": ledger_histories.run,
 }
 
