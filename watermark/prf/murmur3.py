@@ -36,7 +36,7 @@ def context_hash(contexts: NDArray[np.integer]) -> Words:
     # Through int64, so that a padding of -1 becomes the word that C makes of it.
     words = np.asarray(contexts, np.int64).astype(np.uint32)
     found = murmur3(*(words[..., place] for place in range(words.shape[-1])))
-    return found.reshape(words.shape[:-1])
+    return np.broadcast_to(found, words.shape[:-1] or (1,)).reshape(words.shape[:-1]).copy()
 
 
 def state(keys: Keys) -> Words:
