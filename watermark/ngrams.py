@@ -22,6 +22,8 @@ def ngrams(tokens: Sequence[int] | Tokens, width: int, *, before: Sequence[int] 
     """
     tail = np.asarray(before, np.int64)[-width:] if width else np.empty(0, np.int64)
     padding = np.full(width - tail.size, NONE, np.int64)
+    if not len(tokens):
+        return np.empty((0, width + 1), np.int64)
     whole = np.concatenate([padding, tail, np.asarray(tokens, np.int64)])
     return np.lib.stride_tricks.sliding_window_view(whole, width + 1)
 
