@@ -17,7 +17,7 @@ CELLS = 1 << 16
 """Keys times n-grams scored at once: what fits a core's cache."""
 PIECE = 1 << 16
 TABLE_BITS = 30
-"""A stream's table of seen n-grams takes 128 MiB, and drops one new n-gram in ten after 220 million."""
+"""A stream's table of seen n-grams takes 128 MiB; of the first 220 million new n-grams it drops one in ten."""
 LN10 = float(np.log(10))
 
 
