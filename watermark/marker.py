@@ -62,8 +62,13 @@ class Marker:
             answered < self._marking.scheme.width
             # The coin is thrown for every token, so that what follows does not depend on what is skipped.
             or self._generator.random() < self._marking.unmarked_share
-            or float(weights.max()) > self._marking.max_probability * float(weights.sum())
+            or self._sure(weights)
         )
+
+    def _sure(self, weights: Floats) -> bool:
+        limit = self._marking.max_probability
+        # Without a limit the vocabulary need not be read for it.
+        return limit < 1 and float(weights.max()) > limit * float(weights.sum())
 
     def _context(self, context: Sequence[int], answered: int) -> Tokens:
         scheme = self._marking.scheme
