@@ -14,7 +14,17 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from tests.benchmarks import embedded, ledger_histories, quotas, quotas_local, quotas_redis, relay, start, stream
+from tests.benchmarks import (
+    embedded,
+    ledger_histories,
+    quotas,
+    quotas_local,
+    quotas_redis,
+    relay,
+    start,
+    stream,
+    watermark,
+)
 from tests.benchmarks.peers import BUILD
 from tests.benchmarks.report import Report, show
 
@@ -27,6 +37,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "quotas_local": quotas_local.run,
     "quotas_redis": quotas_redis.run,
     "ledger_histories": ledger_histories.run,
+    "watermark": watermark.run,
 }
 
 
