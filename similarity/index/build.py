@@ -7,15 +7,16 @@ from similarity.index.index import Index, Kind, Parts
 from similarity.vectors import Ids, Vectors
 
 
-def built(kind: Kind, ids: Ids, vectors: Vectors) -> Index:
-    """An index of these vectors; sq8 and pq learn their cells from them, of which there must be 256 or more."""
-    index: Index
+def begun(kind: Kind, sample: Vectors) -> Index:
+    """An empty index for vectors like these [n, d]; sq8 and pq learn their cells from them, of 256 or more."""
     if kind is Kind.FLAT:
-        index = Flat(vectors.shape[1])
-    elif kind is Kind.HNSW:
-        index = Graph(vectors.shape[1])
-    else:
-        index = Cells.trained(kind, vectors)
+        return Flat(sample.shape[1])
+    return Graph(sample.shape[1]) if kind is Kind.HNSW else Cells.trained(kind, sample)
+
+
+def built(kind: Kind, ids: Ids, vectors: Vectors) -> Index:
+    """An index of these vectors."""
+    index = begun(kind, vectors)
     index.add(ids, vectors)
     return index
 

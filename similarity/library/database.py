@@ -77,6 +77,7 @@ class Database:
         self._readers: list[sqlite3.Connection] = []
         self._mine = threading.local()
         self._turn = threading.Lock()
+        self._listing = threading.Lock()
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path = directory / FILE
@@ -112,7 +113,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; no thread may use it any more."""
-        with self._turn:
+        with self._turn, self._listing:
             for connection in (*self._readers, self._writer):
                 connection.close()
 
@@ -122,7 +123,7 @@ class Database:
             found = self._open()
             found.execute("PRAGMA query_only=ON")
             self._mine.connection = found
-            with self._turn:
+            with self._listing:
                 self._readers.append(found)
         return found
 

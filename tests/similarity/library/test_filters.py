@@ -57,7 +57,7 @@ def holds(given: Mapping[str, object], attributes: Mapping[str, Attribute]) -> b
     return bool(getattr(operator, {"gte": "ge", "lte": "le"}.get(str(kind), str(kind)))(there, value))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     given_filters=st.lists(filters, min_size=1, max_size=8), rows=st.lists(st.dictionaries(names, values), max_size=6)
 )
