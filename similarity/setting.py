@@ -21,8 +21,11 @@ class Disclosure:
     instead of exact scores take the vector recovered from 96 random known texts (d = 384) from a cosine
     of .47 to .30, from 384 texts from 1.0 to .52. In a hidden store the lowest bucket is not told at all:
     what scores there is not found, which is what keeps questions of another domain from finding anything.
-    With all-MiniLM-L6-v2 and questions of another domain, 72 finds of a random item without that floor
-    give .50, with it .35; questions of the store's own domain lose under 1 % of their ten best.
+    With all-MiniLM-L6-v2, 2,500 questions of another domain recover .50 of a random item's vector without
+    that floor, .50 with one at .3, .39 at .35 and .26 at .4; the nearest of them that finds the item is itself
+    at .33 of .39. The floor costs what lies below it: of the relevant among the ten best, nothing on banking77,
+    3.4 % on CLINC150 in a store of 2,000. With questions of its own domain the attacker reaches .91, the nearest
+    of them .88.
 
     `dither`: all scores of a question move by up to so much, keyed by cluster and question, before they are
     put in buckets. It hides where the borders lie, so that varying a question finds a score no more finely than
@@ -41,7 +44,7 @@ class Disclosure:
     """
 
     content: Content = Content.RETURNED
-    edges: tuple[float, ...] = (0.3, 0.45, 0.6, 0.75)
+    edges: tuple[float, ...] = (0.35, 0.5, 0.65, 0.8)
     dither: float = 0.05
     lifetime: int = 96
     top_k: int = 10

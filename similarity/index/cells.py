@@ -11,7 +11,7 @@ from similarity.vectors import Ids, Vectors
 
 TRAINING = 64
 """Vectors a cell that are looked at to place the cells; fewer than 39 make FAISS warn."""
-LARGEST_CELLS = 4096
+LARGEST_CELLS = 2048
 SEARCHED_SHARE = 1 / 64
 SEARCHED_LEAST = 16
 CODE_BYTES = 96

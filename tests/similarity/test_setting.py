@@ -43,8 +43,8 @@ def test_past_the_dimensions_nothing_is_left_to_find() -> None:
 
 
 def test_a_bucket_is_told_as_a_value_of_its_own() -> None:
-    edges = (0.3, 0.45, 0.6, 0.75)
-    assert [told(bucket, edges) for bucket in range(5)] == pytest.approx([0.15, 0.375, 0.525, 0.675, 0.875])
+    edges = (0.35, 0.5, 0.65, 0.8)
+    assert [told(bucket, edges) for bucket in range(5)] == pytest.approx([0.175, 0.425, 0.575, 0.725, 0.9])
     low = (-0.5, 0.0, 0.5)
     assert [told(bucket, low) for bucket in range(4)] == sorted(told(bucket, low) for bucket in range(4))
     assert told(0, low) < -0.5
