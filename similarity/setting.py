@@ -25,7 +25,7 @@ class Disclosure:
     that floor, .50 with one at .3, .39 at .35 and .26 at .4; the nearest of them that finds the item is itself
     at .33 of .39. The floor costs what lies below it: of the relevant among the ten best, nothing on banking77,
     3.4 % on CLINC150 in a store of 2,000. With questions of its own domain the attacker reaches .91, the nearest
-    of them .88.
+    of them .88; in a store of CLINC150 .83 and .75.
 
     `dither`: all scores of a question move by up to so much, keyed by cluster and question, before they are
     put in buckets. It hides where the borders lie, so that varying a question finds a score no more finely than
