@@ -21,6 +21,7 @@ from tests.benchmarks import (
     quotas_local,
     quotas_redis,
     relay,
+    similarity,
     start,
     stream,
     watermark,
@@ -38,6 +39,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "quotas_redis": quotas_redis.run,
     "ledger_histories": ledger_histories.run,
     "watermark": watermark.run,
+    "similarity": similarity.run,
 }
 
 
