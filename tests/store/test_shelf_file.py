@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -17,6 +18,7 @@ from llmguard.store.ledger_local import LocalLedger
 from llmguard.store.shelf_file import PATIENCE_S
 from llmguard.store.store import StoreUnavailable
 from tests.fakes.clock import FakeClock
+from tests.store.ledgers import FileLedger
 
 pytestmark = pytest.mark.anyio
 
@@ -184,6 +186,28 @@ async def test_many_changes_at_once_are_all_written(tmp_path: Path) -> None:
     store = opened(tmp_path, clock)
     assert await spent(store.ledger, *counters) == [2] * 3500
     await store.close()
+
+
+async def test_what_is_being_written_is_seen_and_what_changes_meanwhile_is_written_next(tmp_path: Path) -> None:
+    ledger = FileLedger(tmp_path / "ledger", clock=FakeClock(), generation=1)
+    go_on = Event()
+    ledger._thread.submit(go_on.wait)
+    assert ledger._durable
+    await spend(ledger, 10, DAY)
+    try:
+        while ledger._durable._write is None:
+            await asyncio.sleep(0.01)
+        for total in (10, 15):
+            for other in (LIFE, SLOTS, MINUTE):
+                await ledger.levels([other])
+            assert (await spent(ledger, DAY)) == [total]
+            await spend(ledger, 5, DAY)
+    finally:
+        go_on.set()
+    await ledger.close()
+    ledger = FileLedger(tmp_path / "ledger", clock=FakeClock(), generation=1)
+    assert await spent(ledger, DAY) == [20]
+    await ledger.close()
 
 
 async def test_while_nothing_can_be_written_nothing_is_held_and_nothing_lost(tmp_path: Path) -> None:
