@@ -1,16 +1,24 @@
 """Several guards, each a process of its own, and a store between them that fails: one limit all the same."""
 
 import asyncio
+import signal
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.asking import body
+from llmguard.clock import SystemClock
+from llmguard.settings import StoreSettings
+from llmguard.store import open_store
+from llmguard.store.file import FILE
+from llmguard.store.ledger import Counter
+from tests.asking import body, until
 from tests.fakes import Answer, FakeOpenAI
 from tests.redis_server import ALL_SLOTS, RedisServer
 from tests.serving import ADMIN_TOKEN, KEY, Process, process, tree
@@ -146,6 +154,48 @@ async def test_four_processes_on_a_cluster_of_three(fake: FakeOpenAI, cluster: R
     assert passed > 20
     assert all(found == totals[0] for found in totals)
     exact(totals[0], passed, fake)
+
+
+def rows(file: Path) -> int:
+    """How many counters the file holds."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as reader:
+        (count,) = reader.execute("SELECT count(*) FROM counters").fetchone()
+        return int(count)
+
+
+@pytest.mark.parametrize(
+    ("ending", "least", "most"), [(signal.SIGTERM, 10, 600), (signal.SIGKILL, 1700, 1900)], ids=["stopped", "killed"]
+)
+async def test_a_process_that_ends_in_the_middle_of_an_answer(
+    fake: FakeOpenAI, tmp_path: Path, ending: signal.Signals, least: int, most: int
+) -> None:
+    """Asked to stop, it settles for what was relayed; killed, all that was reserved is spent, and no slot is lost."""
+    url = f"file:{tmp_path / 'data'}"
+    settings = tree(
+        fake.url,
+        policies={"public": {"limits": LIMITS}, "narrow": {}},
+        server={"drain_s": 0.2},
+        store={"url": url},
+    )
+    fake.answer = replace(fake.answer, pause_after=12)
+    fake.go.clear()
+    with process(settings, tmp_path) as guard:
+        await guard.ready()
+        async with client(guard) as session:
+            async with session.post("/v1/chat/completions", json=body(max_tokens=1500, stream=True)) as response:
+                read = b""
+                while b"word10" not in read:
+                    read += await response.content.readany()
+                await until(lambda: rows(tmp_path / "data" / FILE))  # what is reserved is in the file
+                guard.child.send_signal(ending)
+                await asyncio.to_thread(guard.child.wait, 20)
+    store = open_store(StoreSettings(url=url), clock=SystemClock())
+    tokens = Counter("user:alice", "tokens:3600", 3600.0)
+    slots = Counter("tenant:acme", "concurrent:ever", None, level=True)
+    spent_then, free = await store.ledger.levels([tokens, slots])
+    await store.close()
+    assert least <= spent_then.spent <= most
+    assert (spent_then.reserved, free.spent, free.reserved) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("harm", ["freeze", "kill"])
