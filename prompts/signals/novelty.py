@@ -1,0 +1,26 @@
+"""Random words: a prompt in which no pair of neighbouring words was ever used before by its principal.
+
+What people write repeats "in the", "how to"; random words and random tokens do not. This is the
+side of *high* diversity, on which templates never show.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_LENGTH = 5
+LEAST_SEEN = 20
+
+
+def stratum(seen: int) -> int:
+    """By how much the principal has said before: under 100 prompts, under 300, or more."""
+    return 0 if seen < 100 else 1 if seen < 300 else 2
+
+
+def tested(length: int, seen: int, begins: NDArray[np.bool_]) -> bool:
+    """Whether a prompt has pairs to tell by; begins: [n] tokens that begin a word."""
+    return length >= LEAST_LENGTH and seen >= LEAST_SEEN and bool(begins[1:].any())
+
+
+def hit(pair_counts: NDArray[np.uint8], begins: NDArray[np.bool_]) -> bool:
+    """Whether no pair whose second token begins a word was seen; pair_counts: [n - 1]."""
+    return not (pair_counts[begins[1 : len(pair_counts) + 1]] > 0).any()
