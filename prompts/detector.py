@@ -146,9 +146,9 @@ class Detector:
         events: list[int] = []
         if prompt.joined.place == 1:
             stratum = by_length(length)
-            shared, others = window.affixes(prompt.ends, bits, affixes.MOST)
+            shared, others, ages = window.affixes(prompt.ends, bits, affixes.MOST)
             found = [
-                *zip(affixes.tested(seen), affixes.hits(shared, others), strict=True),
+                *zip(affixes.tested(seen), affixes.hits(shared, others, ages), strict=True),
                 *zip(spans.tested(seen), spans.hits(prompt.run_counts, bits[prompt.ids]), strict=True),
             ]
             events = [offsets[i] + stratum + size * hit for i, (tested, hit) in enumerate(found) if tested]

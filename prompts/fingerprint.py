@@ -36,7 +36,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 @dataclass(frozen=True, slots=True)
 class StaticEmbedding:
-    """rows: [vocabulary, DIMENSIONS] of int8; scale: [vocabulary], what a row is to be multiplied by, weight included."""
+    """rows: [vocabulary, DIMENSIONS]; scale: [vocabulary], what a row is to be multiplied by, weight included."""
 
     rows: NDArray[np.int8]
     scale: Vector

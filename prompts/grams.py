@@ -1,4 +1,4 @@
-"""How often each principal's recent prompts held a token, a pair of tokens and a run of four: one table for all principals.
+"""How often a principal's recent prompts held a token, a pair and a run of four: one table for all principals.
 
 A counting filter of one byte a cell (Fan, Cao, Almeida, Broder, "Summary cache", 2000), so that
 the memory is bounded and shared. A count is never too low until it reaches FULL, where it stays;
@@ -45,8 +45,8 @@ class Grams:
 
     def keys(self, ids: NDArray[np.uint64], salt: int) -> Keys:
         """The cells of a prompt of one principal, told apart from those of others by `salt`."""
-        words = (ids + np.uint64(salt & 0xFFFFFFFFFFFF)) * _MIX
-        words ^= words >> np.uint64(31)
+        words: Cells = (ids + np.uint64(salt & 0xFFFFFFFFFFFF)) * _MIX
+        words = words ^ (words >> np.uint64(31))
         pairs = words[:-1] * _STEPS[0] + words[1:] * _STEPS[1]
         runs = pairs[:-2] * _STEPS[2] + pairs[2:] * _MIX
         return Keys(self._cells(words * _STEPS[2]), self._cells(pairs * _MIX), self._cells(runs * _STEPS[0]))

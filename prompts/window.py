@@ -14,11 +14,15 @@ KEPT = 192
 """Tokens of a prompt that count for pairs and runs: the first ones."""
 
 LOOK_BACK = 8
-ALIKE = 0.7
-"""Jaccard similarity of token sets from which a prompt is an edit of another."""
+ALIKE, KIN = 0.7, 0.5
+"""Jaccard similarity of token sets from which a prompt is an edit of another, and from which two may have one seed."""
 
 _BLANK = 0xFFFF
 Ids = NDArray[np.uint16]
+Bits = NDArray[np.float32]
+Places = NDArray[np.int32]
+Gone = tuple[bytes, bool]
+"""The tokens of a prompt that left a window, and whether it began a chain."""
 
 
 @dataclass(slots=True)
@@ -33,13 +37,16 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A prompt's place in its chain, and how alike it is to the chain's head, to the member before it, and to others among the last."""
+    """A prompt's place in its chain, and how alike it is to the chain's head and to the member before it.
+
+    star: how many of the last LOOK_BACK prompts are kin, where the last of them is not the closest; else 0.
+    """
 
     chain: Chain
     place: int
     to_head: float
     to_previous: float
-    closest_before: float
+    star: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +61,12 @@ class Ends:
 class Window:
     """At most `capacity` distinct prompts of one principal, the oldest forgotten first.
 
-    `seen` counts every distinct prompt ever added. Memory: 148 bytes a prompt in arrays, two
+    `seen` counts every distinct prompt ever added. Memory: 152 bytes a prompt in arrays, two
     bytes a token up to KEPT, and about 130 for the Python objects and the digest's place.
     """
 
     __slots__ = (
+        "_born",
         "_capacity",
         "_chains",
         "_corners",
@@ -85,7 +93,8 @@ class Window:
         self._heads: Ids = np.full((size, ENDS), _BLANK, np.uint16)
         self._tails: Ids = np.full((size, ENDS), _BLANK, np.uint16)
         self._lengths: NDArray[np.int16] = np.zeros(size, np.int16)
-        self._chains: NDArray[np.int32] = np.zeros(size, np.int32)
+        self._chains: Places = np.zeros(size, np.int32)
+        self._born: Places = np.zeros(size, np.int32)
         # The first two tokens, the last two, and the first with the last: what any long affix shares one of.
         self._corners: NDArray[np.uint32] = np.zeros((3, size), np.uint32)
 
@@ -97,33 +106,33 @@ class Window:
         return digest in self._digests
 
     def join(self, words: frozenset[int]) -> Joined:
-        """The chain that a prompt of these tokens belongs to: that of the most similar of the last LOOK_BACK, or a new one.
+        """The chain that a prompt of these tokens belongs to, as yet without it: `add` puts it there.
 
-        The chain is not changed: `add` does that.
+        That is the chain of the most similar of the last LOOK_BACK, or a new one.
         """
-        best, found = 0.0, None
+        found, best, kin, before, last = None, 0.0, 0, 0.0, 0.0
         size = len(words)
-        similar: list[tuple[float, Chain]] = []
-        for other, chain in reversed(self._recent):
+        for back, (other, chain) in enumerate(reversed(self._recent)):
             count = len(other)
-            if min(size, count) < ALIKE * max(size, count):
+            if 2 * min(size, count) < max(size, count):
                 continue
             similarity = jaccard(words, other)
-            if similarity >= ALIKE:
-                similar.append((similarity, chain))
-                if similarity > best:
-                    best, found = similarity, chain
+            if similarity < KIN:
+                continue
+            kin += 1
+            if back:
+                before = max(before, similarity)
+            else:
+                last = similarity
+            if similarity >= ALIKE and similarity > best:
+                found, best = chain, similarity
+        star = kin if before > last else 0
         if found is None:
-            return Joined(Chain(self._next_chain, 0, words, words), 1, 1.0, 1.0, 0.0)
-        members = [similarity for similarity, chain in similar if chain is found and similarity]
-        previous = jaccard(words, found.last)
-        before = max(members[1:] if members and members[0] == previous else members, default=0.0)
-        return Joined(found, found.members + 1, jaccard(words, found.head), previous, before)
+            return Joined(Chain(self._next_chain, 0, words, words), 1, 1.0, 1.0, star)
+        return Joined(found, found.members + 1, jaccard(words, found.head), jaccard(words, found.last), star)
 
-    def affixes(
-        self, ends: Ends, bits: NDArray[np.float32], most: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """What the kept prompts share with a new one, in bits of common head and tail, and their chains.
+    def affixes(self, ends: Ends, bits: NDArray[np.float32], most: int) -> tuple[Bits, Places, Places]:
+        """What the kept prompts share with a new one, in bits of common head and tail, their chains and ages.
 
         Only those that share two tokens at their ends, and the `most` that share the most.
         """
@@ -132,7 +141,7 @@ class Window:
         close = self._corners[:, :count] == corner[:, None]
         rows = np.flatnonzero(close[0] | close[1] | close[2])
         if not len(rows):
-            return np.zeros(0, np.float32), np.zeros(0, np.int32)
+            return np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32)
         shorter = np.minimum(self._lengths[rows], ends.length)
         # Blanks equal blanks, so a prompt's length is the limit.
         head = np.minimum(_common(self._heads[rows], ends.head), shorter)
@@ -142,13 +151,11 @@ class Window:
         shared = _running(bits, ends.head, ends.length)[head] + _running(bits, ends.tail, ends.length)[tail]
         if len(rows) > most:
             kept = np.argpartition(shared, len(rows) - most)[-most:]
-            return shared[kept], self._chains[rows[kept]]
-        return shared, self._chains[rows]
+            shared, rows = shared[kept], rows[kept]
+        return shared, self._chains[rows], np.int32(self.seen) - self._born[rows]
 
-    def add(
-        self, ends: Ends, ids: bytes, digest: int, words: frozenset[int], joined: Joined
-    ) -> tuple[bytes, bool] | None:
-        """Keep a prompt; the tokens of the one that it displaces, and whether that one began a chain."""
+    def add(self, ends: Ends, ids: bytes, digest: int, words: frozenset[int], joined: Joined) -> Gone | None:
+        """Keep a prompt; the one that it displaces."""
         chain = joined.chain
         if joined.place == 1:
             self._next_chain += 1
@@ -166,12 +173,12 @@ class Window:
         self._digests[digest] = place
         self._kept.append((digest, ids, joined.place == 1))
         self._heads[place], self._tails[place] = ends.head, ends.tail
-        self._lengths[place], self._chains[place] = ends.length, chain.index
+        self._lengths[place], self._chains[place], self._born[place] = ends.length, chain.index, self.seen
         self._corners[:, place] = _corners(ends)
         self.seen += 1
         return gone
 
-    def drain(self) -> list[tuple[bytes, bool]]:
+    def drain(self) -> list[Gone]:
         """The tokens of all prompts that are kept, for a principal that is forgotten."""
         return [(tokens, began) for _, tokens, began in self._kept]
 
@@ -181,6 +188,7 @@ class Window:
         self._tails = np.concatenate([self._tails, np.full((size, ENDS), _BLANK, np.uint16)])
         self._lengths = np.concatenate([self._lengths, np.zeros(size, np.int16)])
         self._chains = np.concatenate([self._chains, np.zeros(size, np.int32)])
+        self._born = np.concatenate([self._born, np.zeros(size, np.int32)])
         self._corners = np.concatenate([self._corners, np.zeros((3, size), np.uint32)], axis=1)
 
 

@@ -9,31 +9,41 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-TESTS = ((25, 6), (25, 12), (30, 12), (40, 3), (40, 12), (60, 3), (80, 3), (100, 12))
-"""Bits that are shared, and the number of other chains that share more than so many."""
+Bits = NDArray[np.float32]
+Places = NDArray[np.int32]
+
+TESTS = ((25, 6, 0), (25, 12, 0), (30, 12, 0), (40, 3, 20), (40, 12, 0), (60, 3, 0), (80, 3, 20), (80, 12, 0))
+"""Bits that are shared; the number of other chains that share more than so many; and how many prompts ago at least.
+
+What lies back some prompts tells a template that is come back to from the burst of a moment.
+"""
 
 LEAST = 25.0
 MOST = 64
 """Prompts of the window that are looked at, those that share the most: enough for every test."""
 
+NOTHING: Sequence[bool] = (False,) * len(TESTS)
+
 
 def tested(seen: int) -> tuple[bool, ...]:
     """Which tests have a chance to hit after so many prompts."""
-    return tuple(seen >= chains for _, chains in TESTS)
+    return tuple(seen >= chains + lag for _, chains, lag in TESTS)
 
 
-def hits(shared: NDArray[np.float32], chains: NDArray[np.int32]) -> Sequence[bool]:
-    """A hit for each of TESTS, from the bits that prompts of the window share and their chains."""
+def hits(shared: Bits, chains: Places, ages: Places) -> Sequence[bool]:
+    """A hit for each of TESTS, from what prompts of the window share with a new one, their chains and ages."""
     close = shared > LEAST
     if not close.any():
         return NOTHING
+    found = list(zip(chains[close].tolist(), shared[close].tolist(), ages[close].tolist(), strict=True))
+    falling = {lag: _falling(found, lag) for lag in {lag for _, _, lag in TESTS}}
+    return [len(falling[lag]) >= count and falling[lag][count - 1] > bits for bits, count, lag in TESTS]
+
+
+def _falling(found: Sequence[tuple[int, float, int]], lag: int) -> list[float]:
+    """The most bits of each chain, counting prompts of at least an age, the highest first."""
     best: dict[int, float] = {}
-    for chain, bits in zip(chains[close].tolist(), shared[close].tolist(), strict=True):
-        if bits > best.get(chain, 0.0):
+    for chain, bits, age in found:
+        if age > lag and bits > best.get(chain, 0.0):
             best[chain] = bits
-    falling = sorted(best.values(), reverse=True)
-    count = len(falling)
-    return [count >= chains and falling[chains - 1] > bits for bits, chains in TESTS]
-
-
-NOTHING: Sequence[bool] = (False,) * len(TESTS)
+    return sorted(best.values(), reverse=True)

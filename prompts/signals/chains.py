@@ -9,12 +9,15 @@ from prompts.window import Joined
 LEAST = 3
 """The place in its chain from which a prompt can tell: the second's previous one is the head itself."""
 
+KIN = 2
+"""Kin among the last prompts from which their order can tell."""
+
 
 def hits(joined: Joined) -> tuple[bool, bool]:
-    """Whether an edit is at least as close to its chain's head, or to any of its last few members, as to the one before.
+    """Whether an edit is at least as close to its chain's head, or to some kin, as to the prompt before it.
 
-    The first is for a seed that was itself sent, the second for one that was not: then the edit
-    before is the closest of m by chance alone, one time in m.
+    The first is for a seed that was itself sent, the second for one that was not, and for short
+    seeds, whose edits are less alike: of m edits of one seed the last is the closest by chance
+    alone, one time in m.
     """
-    told = joined.place >= LEAST
-    return told and joined.to_head >= joined.to_previous, told and joined.closest_before >= joined.to_previous
+    return joined.place >= LEAST and joined.to_head >= joined.to_previous, joined.star >= KIN

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_LENGTH = 5
-LEAST_SEEN = 20
+LEAST_SEEN = 10
 
 
 def stratum(seen: int) -> int:
-    """By how much the principal has said before: under 100 prompts, under 300, or more."""
-    return 0 if seen < 100 else 1 if seen < 300 else 2
+    """By how much the principal has said before: under 20 prompts, under 100, under 300, or more."""
+    return 0 if seen < 20 else 1 if seen < 100 else 2 if seen < 300 else 3
 
 
 def tested(length: int, seen: int, begins: NDArray[np.bool_]) -> bool:
