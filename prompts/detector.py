@@ -12,18 +12,26 @@ from dataclasses import dataclass
 from math import log10
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prompts.calibration import ALPHA, channels
 from prompts.evidence import Channels, Evidence
-from prompts.grams import Grams
+from prompts.grams import Grams, Ids
 from prompts.normalise import fold, shortened, without_courtesy
 from prompts.prompt import Prompt, by_length
 from prompts.signals import affixes, brevity, chains, novelty, spans
 from prompts.tokens import Tokens
 from prompts.window import KEPT, Window, ends
 
-NOVELTY = len(affixes.TESTS) + len(spans.TESTS)
+LEAST_SEEN = tuple(chains + lag for _, chains, lag in affixes.TESTS) + tuple(chains for _, chains in spans.TESTS)
+"""Prompts after which each of these tests has a chance to hit."""
+
+# The places of the other channels in `calibration.channels()`.
+NOVELTY = len(LEAST_SEEN)
+BREVITY = NOVELTY + 1
+CHAINS = BREVITY + 2
+
+FEW = 24
+"""Tokens of a prompt below which its single tokens are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ class Detector:
     ) -> None:
         self._tokens = tokens
         self._capacity = window
-        self._grams = Grams(cells)
+        self._grams = Grams(cells, tokens.size)
         self._most = principals
         self._threshold = log10(1 / alpha)
         self._channels = granted or Channels(channels())
@@ -95,9 +103,9 @@ class Detector:
         digest = hash(whole)
         if window.holds(digest):
             return None
-        prompt = self._compared(window, ids, kept.astype(np.uint64))
+        prompt = self._compared(window, ids, kept)
         events = self._events(window, prompt)
-        self._keep(window, prompt, kept.tobytes(), digest)
+        self._keep(window, prompt, digest)
         return events
 
     def forget(self, principal: str) -> None:
@@ -121,10 +129,9 @@ class Detector:
         """An empty window for a principal."""
         return Window(self._capacity, hash(principal))
 
-    def _compared(self, window: Window, ids: list[int], kept: NDArray[np.uint64]) -> Prompt:
+    def _compared(self, window: Window, ids: list[int], kept: Ids) -> Prompt:
         words = frozenset(ids)
-        keys = self._grams.keys(kept, window.salt)
-        counts = self._grams.counts
+        cells = self._grams.cells(kept, window.salt)
         return Prompt(
             ids=kept,
             length=len(ids),
@@ -132,50 +139,50 @@ class Detector:
             words=words,
             ends=ends(ids),
             joined=window.join(words),
-            keys=keys,
-            token_counts=counts(keys.tokens),
-            pair_counts=counts(keys.pairs),
-            run_counts=counts(keys.runs),
+            cells=cells,
+            counts=self._grams.counts(cells),
         )
 
     def _events(self, window: Window, prompt: Prompt) -> list[int]:
         """A code for each channel that scores the prompt: its place, and `size` more for a hit."""
         offsets, size = self._channels.offsets, self._channels.size
-        seen, length = prompt.seen, prompt.length
-        bits = self._tokens.bits
-        events: list[int] = []
+        seen, length, pairs = prompt.seen, prompt.length, len(prompt.ids) - 1
+        found: list[tuple[int, int, bool]] = []
         if prompt.joined.place == 1:
             stratum = by_length(length)
-            shared, others, ages = window.affixes(prompt.ends, bits, affixes.MOST)
-            found = [
-                *zip(affixes.tested(seen), affixes.hits(shared, others, ages), strict=True),
-                *zip(spans.tested(seen), spans.hits(prompt.run_counts, bits[prompt.ids]), strict=True),
-            ]
-            events = [offsets[i] + stratum + size * hit for i, (tested, hit) in enumerate(found) if tested]
-        begins = ~self._tokens.continues[prompt.ids]
-        if novelty.tested(length, seen, begins):
-            events.append(offsets[NOVELTY] + novelty.stratum(seen) + size * novelty.hit(prompt.pair_counts, begins))
+            shared, others, ages = window.affixes(prompt.ends, self._tokens.bits, affixes.MOST)
+            spanned = spans.hits(prompt.counts[pairs:], self._tokens.bits, prompt.ids)
+            hits = (*affixes.hits(shared, others, ages), *spanned)
+            found = [(i, stratum, hit) for i, hit in enumerate(hits) if seen >= LEAST_SEEN[i]]
+        if novelty.tested(length, seen):
+            begins = self._tokens.begins[prompt.ids[1:]]
+            found.append((NOVELTY, novelty.stratum(seen), novelty.hit(prompt.counts[:pairs], begins)))
         if brevity.tested(seen):
             stratum = brevity.stratum(seen)
-            short, new = brevity.hits(length, prompt.token_counts)
-            events.append(offsets[NOVELTY + 1] + stratum + size * short)
-            events.append(offsets[NOVELTY + 2] + stratum + size * new)
-        for channel, hit in enumerate(chains.hits(prompt.joined), NOVELTY + 3):
-            events.append(offsets[channel] + size * hit)
-        return events
+            short, new = self._brevity(window, prompt)
+            found += [(BREVITY, stratum, short), (BREVITY + 1, stratum, new)]
+        found += [(CHAINS + i, 0, hit) for i, hit in enumerate(chains.hits(prompt.joined))]
+        return [offsets[channel] + stratum + size * hit for channel, stratum, hit in found]
 
-    def _keep(self, window: Window, prompt: Prompt, ids: bytes, digest: int) -> None:
-        gone = window.add(prompt.ends, ids, digest, prompt.words, prompt.joined)
-        self._grams.add(prompt.keys.tokens)
-        self._grams.add(prompt.keys.pairs)
-        if prompt.joined.place == 1:
-            self._grams.add(prompt.keys.runs)
+    def _brevity(self, window: Window, prompt: Prompt) -> tuple[bool, bool]:
+        if prompt.length > brevity.LENGTH:
+            return False, False
+        return True, brevity.new(self._grams.counts(self._grams.words(prompt.ids, window.salt)))
+
+    def _keep(self, window: Window, prompt: Prompt, digest: int) -> None:
+        began = prompt.joined.place == 1
+        gone = window.add(prompt.ends, prompt.ids.tobytes(), digest, prompt.words, prompt.joined)
+        counted = len(prompt.cells) if began else len(prompt.ids) - 1
+        self._grams.add(prompt.cells[:counted], prompt.counts[:counted])
+        if prompt.length < FEW:
+            words = self._grams.words(prompt.ids, window.salt)
+            self._grams.add(words, self._grams.counts(words))
         if gone is not None:
             self._remove(window, *gone)
 
-    def _remove(self, window: Window, ids: bytes, began: bool) -> None:
-        keys = self._grams.keys(np.frombuffer(ids, np.uint16).astype(np.uint64), window.salt)
-        self._grams.remove(keys.tokens)
-        self._grams.remove(keys.pairs)
-        if began:
-            self._grams.remove(keys.runs)
+    def _remove(self, window: Window, tokens: bytes, began: bool) -> None:
+        ids = np.frombuffer(tokens, np.uint16)
+        cells = self._grams.cells(ids, window.salt)
+        self._grams.remove(cells if began else cells[: len(ids) - 1])
+        if len(ids) < FEW:
+            self._grams.remove(self._grams.words(ids, window.salt))

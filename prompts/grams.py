@@ -5,8 +5,6 @@ the memory is bounded and shared. A count is never too low until it reaches FULL
 two keys in one cell make it too high, which happens to a share of at most load = keys/cells.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,57 +12,71 @@ FULL = 255
 RUN = 4
 """Tokens of a run: long enough that chance rarely repeats one, short enough to survive an edit."""
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_STEPS = tuple(np.uint64(step) for step in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93))
+_GOLDEN, _FIRST, _SECOND = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_HALF = np.uint64(31)
 
-Cells = NDArray[np.uint64]
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The cells of a prompt's n tokens, its n - 1 pairs and its n - 3 runs of four."""
-
-    tokens: Cells
-    pairs: Cells
-    runs: Cells
+Ids = NDArray[np.uint16]
+Cells = NDArray[np.int64]
+Counts = NDArray[np.uint8]
 
 
 class Grams:
-    """The table; `cells` is a power of two."""
+    """The table; `cells` is a power of two, `vocabulary` the number of token ids.
 
-    def __init__(self, cells: int) -> None:
+    A prompt of n tokens has n - 1 pairs and n - 3 runs, or none; their cells stand in one array,
+    pairs first. `salt` tells the prompts of one principal from those of the others.
+    """
+
+    def __init__(self, cells: int, vocabulary: int) -> None:
         if cells < 2 or cells & (cells - 1):
             raise ValueError("the number of cells must be a power of two")
-        self._counts: NDArray[np.uint8] = np.zeros(cells, np.uint8)
+        self._counts: Counts = np.zeros(cells, np.uint8)
         self._shift = np.uint64(64 - (cells.bit_length() - 1))
+        # SplitMix64 of each id: neighbouring ids are far apart.
+        mixed = np.arange(1, vocabulary + 1, dtype=np.uint64) * _GOLDEN
+        mixed = (mixed ^ (mixed >> _HALF)) * _FIRST
+        self._mixed: NDArray[np.uint64] = (mixed ^ (mixed >> _HALF)) * _SECOND
 
     @property
     def bytes(self) -> int:
         """The memory of the table."""
-        return self._counts.nbytes
+        return self._counts.nbytes + self._mixed.nbytes
 
-    def keys(self, ids: NDArray[np.uint64], salt: int) -> Keys:
-        """The cells of a prompt of one principal, told apart from those of others by `salt`."""
-        words: Cells = (ids + np.uint64(salt & 0xFFFFFFFFFFFF)) * _MIX
-        words = words ^ (words >> np.uint64(31))
-        pairs = words[:-1] * _STEPS[0] + words[1:] * _STEPS[1]
-        runs = pairs[:-2] * _STEPS[2] + pairs[2:] * _MIX
-        return Keys(self._cells(words * _STEPS[2]), self._cells(pairs * _MIX), self._cells(runs * _STEPS[0]))
+    def cells(self, ids: Ids, salt: int) -> Cells:
+        """[n - 1 pairs, then n - 3 runs] of a prompt of n tokens."""
+        words = self._mixed[ids]
+        n = len(words)
+        found = np.empty(max(n - 1, 0) + max(n - 3, 0), np.uint64)
+        if n > 1:
+            pairs = found[: n - 1]
+            np.multiply(words[:-1], _FIRST, out=pairs)
+            pairs += words[1:]
+            pairs ^= np.uint64(salt & 0xFFFFFFFFFFFFFFFF)
+            if n > 3:
+                runs = found[n - 1 :]
+                np.multiply(pairs[:-2], _SECOND, out=runs)
+                runs += pairs[2:]
+        return self._placed(found)
 
-    def counts(self, cells: Cells) -> NDArray[np.uint8]:
+    def words(self, ids: Ids, salt: int) -> Cells:
+        """[n]: the cells of a prompt's single tokens."""
+        return self._placed((self._mixed[ids] * _SECOND) ^ np.uint64(salt & 0xFFFFFFFFFFFFFFFF))
+
+    def counts(self, cells: Cells) -> Counts:
         """How many prompts were added with each of these."""
         return self._counts[cells]
 
-    def add(self, cells: Cells) -> None:
-        """Count one prompt in each of these cells, once however often it holds one."""
-        found = self._counts[cells]
+    def add(self, cells: Cells, counts: Counts) -> None:
+        """Count one prompt in each of these cells, once however often it holds one; `counts` are those of now."""
         # The same cell twice is written twice with one value: a prompt counts once.
-        self._counts[cells] = found + (found < FULL)
+        self._counts[cells] = counts + (counts < FULL)
 
     def remove(self, cells: Cells) -> None:
         """Take one prompt out again; full and empty cells stay."""
         found = self._counts[cells]
         self._counts[cells] = found - ((found < FULL) & (found > 0))
 
-    def _cells(self, mixed: Cells) -> Cells:
-        return mixed >> self._shift
+    def _placed(self, mixed: NDArray[np.uint64]) -> Cells:
+        mixed *= _GOLDEN
+        mixed >>= self._shift
+        return mixed.view(np.int64)

@@ -8,9 +8,11 @@ LONGEST = 4096
 """Characters that are read: of a longer text, the first three quarters and the last quarter of so many."""
 
 _TAIL = LONGEST // 4
-_UNSEEN = ("Mn", "Me", "Cf", "Cc", "Cs", "Co", "Cn")
-"""Unicode categories that leave nothing on a screen, or only a mark on a neighbour."""
-
+# Combining marks, soft hyphens, joiners, direction marks, variation selectors, tags and lone surrogates.
+_UNSEEN = re.compile(
+    "[\u00ad\u0300-\u036f\u0483-\u0489\u061c\u1ab0-\u1aff\u1dc0-\u1dff\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u20d0-\u20ff\ud800-\udfff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0000-\U000e01ef]+"
+)
 # Letters of other alphabets that are drawn as Latin ones and stand between Latin ones only in disguise.
 _DRAWN_ALIKE = str.maketrans("аеорсухіјѕԁһӏο\N{GREEK SMALL LETTER ALPHA}ιν", "aeopcyxijsdhloaiv")  # noqa: RUF001  that is the point
 _MIXED = re.compile(r"[^\W\d_]*(?:[a-z][а-яіјѕԁһӏ\u03b1-ω]|[а-яіјѕԁһӏ\u03b1-ω][a-z])[^\W\d_]*")  # noqa: RUF001  as above
@@ -54,14 +56,13 @@ def fold(text: str) -> str:
     """The text in lower case, without accents, marks, invisible characters and compatibility forms.
 
     Letters of other alphabets that are drawn as Latin ones become those, in words that mix
-    alphabets. `fold(fold(text)) == fold(text)`; ASCII is put in lower case and not otherwise
-    changed. Never fails, whatever the text is made of.
+    alphabets. `fold(fold(text)) == fold(text)`; ASCII is put in lower case and not
+    changed otherwise. Never fails, whatever the text is made of.
     """
     if text.isascii():
         return text.lower()
     for _ in range(2):  # lower case can bring forth marks, and compatibility forms upper case
-        spread = unicodedata.normalize("NFKD", text.lower())
-        text = "".join([c for c in spread if c in "\t\n\r" or unicodedata.category(c) not in _UNSEEN])
+        text = _UNSEEN.sub("", unicodedata.normalize("NFKD", text.lower()))
     text = unicodedata.normalize("NFC", text)
     return _MIXED.sub(lambda word: word[0].translate(_DRAWN_ALIKE), text)
 

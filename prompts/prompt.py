@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from prompts.grams import Keys
+from prompts.grams import Cells, Counts, Ids
 from prompts.window import Ends, Joined
 
 
@@ -13,21 +10,19 @@ from prompts.window import Ends, Joined
 class Prompt:
     """A prompt that is not in the window yet.
 
-    ids: [n] token ids that count for pairs and runs; length: all its tokens; seen: distinct
-    prompts of the principal before it; counts are those of the principal's prompts before it
-    that held each token, pair and run of four, each at most 255.
+    ids: [n] the tokens that count for pairs and runs; length: all its tokens; seen: distinct
+    prompts of the principal before it. counts: how many of those held each of its n - 1 pairs
+    and, from there on, of its n - 3 runs of four; at most 255, and never too low below that.
     """
 
-    ids: NDArray[np.uint64]
+    ids: Ids
     length: int
     seen: int
     words: frozenset[int]
     ends: Ends
     joined: Joined
-    keys: Keys
-    token_counts: NDArray[np.uint8]
-    pair_counts: NDArray[np.uint8]
-    run_counts: NDArray[np.uint8]
+    cells: Cells
+    counts: Counts
 
 
 def by_length(length: int) -> int:

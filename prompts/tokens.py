@@ -72,14 +72,14 @@ class Tokens:
     For printable ASCII the ids are those of BERT's uncased WordPiece, except words that this
     cannot spell, which keep an identity of their own. `bits[i]` is what token i tells: -log2 of
     its frequency under Zipf's law by its rank, or 6 for what is no word.
-    `continues[i]` says whether token i goes on with a word.
+    `begins[i]` says whether token i begins a word.
     """
 
     def __init__(self, vocabulary: dict[str, int]) -> None:
         self.size = 1 + max(vocabulary.values())
         self.bits = bits(self.size)
-        self.continues: NDArray[np.bool_] = np.zeros(self.size, bool)
-        self.continues[[index for word, index in vocabulary.items() if word.startswith("##")]] = True
+        self.begins: NDArray[np.bool_] = np.ones(self.size, bool)
+        self.begins[[index for word, index in vocabulary.items() if word.startswith("##")]] = False
         self._pieces: Callable[[str], tuple[int, ...]] = Pieces(vocabulary).__getitem__
 
     def ids(self, folded: str) -> list[int]:

@@ -116,7 +116,8 @@ class Window:
             count = len(other)
             if 2 * min(size, count) < max(size, count):
                 continue
-            similarity = jaccard(words, other)
+            shared = len(words & other)
+            similarity = shared / (size + count - shared)
             if similarity < KIN:
                 continue
             kin += 1

@@ -25,11 +25,6 @@ MOST = 64
 NOTHING: Sequence[bool] = (False,) * len(TESTS)
 
 
-def tested(seen: int) -> tuple[bool, ...]:
-    """Which tests have a chance to hit after so many prompts."""
-    return tuple(seen >= chains + lag for _, chains, lag in TESTS)
-
-
 def hits(shared: Bits, chains: Places, ages: Places) -> Sequence[bool]:
     """A hit for each of TESTS, from what prompts of the window share with a new one, their chains and ages."""
     close = shared > LEAST

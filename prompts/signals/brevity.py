@@ -1,7 +1,6 @@
 """Prompts of almost nothing: streams that probe a model token by token."""
 
-import numpy as np
-from numpy.typing import NDArray
+from prompts.grams import Counts
 
 LENGTH = 3
 LEAST_SEEN = 5
@@ -17,7 +16,6 @@ def tested(seen: int) -> bool:
     return seen >= LEAST_SEEN
 
 
-def hits(length: int, token_counts: NDArray[np.uint8]) -> tuple[bool, bool]:
-    """Whether a prompt has at most LENGTH tokens, and whether the principal never used any of them either."""
-    short = length <= LENGTH
-    return short, short and not token_counts.any()
+def new(counts: Counts) -> bool:
+    """Whether the principal used none of a prompt's tokens in a short prompt before; counts: [n]."""
+    return not counts.any()

@@ -7,6 +7,8 @@ side of *high* diversity, on which templates never show.
 import numpy as np
 from numpy.typing import NDArray
 
+from prompts.grams import Counts
+
 LEAST_LENGTH = 5
 LEAST_SEEN = 10
 
@@ -16,11 +18,15 @@ def stratum(seen: int) -> int:
     return 0 if seen < 20 else 1 if seen < 100 else 2 if seen < 300 else 3
 
 
-def tested(length: int, seen: int, begins: NDArray[np.bool_]) -> bool:
-    """Whether a prompt has pairs to tell by; begins: [n] tokens that begin a word."""
-    return length >= LEAST_LENGTH and seen >= LEAST_SEEN and bool(begins[1:].any())
+def tested(length: int, seen: int) -> bool:
+    """Whether a prompt has pairs to tell by, and a past to compare it with."""
+    return length >= LEAST_LENGTH and seen >= LEAST_SEEN
 
 
-def hit(pair_counts: NDArray[np.uint8], begins: NDArray[np.bool_]) -> bool:
-    """Whether no pair whose second token begins a word was seen; pair_counts: [n - 1]."""
-    return not (pair_counts[begins[1 : len(pair_counts) + 1]] > 0).any()
+def hit(counts: Counts, begins: NDArray[np.bool_]) -> bool:
+    """Whether no pair whose second token begins a word was seen; counts, begins: [n - 1], of each pair.
+
+    A prompt without such a pair is no hit.
+    """
+    told = counts[begins]
+    return bool(len(told)) and not told.any()
