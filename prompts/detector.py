@@ -154,14 +154,15 @@ class Detector:
             spanned = spans.hits(prompt.counts[pairs:], self._tokens.bits, prompt.ids)
             hits = (*affixes.hits(shared, others, ages), *spanned)
             found = [(i, stratum, hit) for i, hit in enumerate(hits) if seen >= LEAST_SEEN[i]]
-        if novelty.tested(length, seen):
+        if novelty.scored(length, seen):
             begins = self._tokens.begins[prompt.ids[1:]]
             found.append((NOVELTY, novelty.stratum(seen), novelty.hit(prompt.counts[:pairs], begins)))
-        if brevity.tested(seen):
+        if brevity.scored(seen):
             stratum = brevity.stratum(seen)
             short, new = self._brevity(window, prompt)
             found += [(BREVITY, stratum, short), (BREVITY + 1, stratum, new)]
-        found += [(CHAINS + i, 0, hit) for i, hit in enumerate(chains.hits(prompt.joined))]
+        back_to_head, star = chains.hits(prompt.joined)
+        found += [(CHAINS, 0, back_to_head), (CHAINS + 1, by_length(length), star)]
         return [offsets[channel] + stratum + size * hit for channel, stratum, hit in found]
 
     def _brevity(self, window: Window, prompt: Prompt) -> tuple[bool, bool]:

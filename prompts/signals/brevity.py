@@ -11,7 +11,7 @@ def stratum(seen: int) -> int:
     return 0 if seen < 100 else 1
 
 
-def tested(seen: int) -> bool:
+def scored(seen: int) -> bool:
     """Whether the principal has said enough to be judged."""
     return seen >= LEAST_SEEN
 

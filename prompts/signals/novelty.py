@@ -18,7 +18,7 @@ def stratum(seen: int) -> int:
     return 0 if seen < 20 else 1 if seen < 100 else 2 if seen < 300 else 3
 
 
-def tested(length: int, seen: int) -> bool:
+def scored(length: int, seen: int) -> bool:
     """Whether a prompt has pairs to tell by, and a past to compare it with."""
     return length >= LEAST_LENGTH and seen >= LEAST_SEEN
 
