@@ -1,10 +1,10 @@
 """The detector: one prompt of one principal in, a reading out.
 
-1. Fold     the text as it is compared, and its tokens.
-2. Repeats  a prompt that is in the window already is a retry or a regeneration: not scored.
-3. Compare  with the window: chain, affixes, pairs and runs.
-4. Bet      the events of each channel, on evidence built before this prompt.
-5. Keep     the prompt; the oldest goes.
+1. Fold    the text as it is compared, and its tokens.
+2. Score   against the principal's window, and bet on the events.
+3. Link    the principal with others whose prompts share long runs.
+4. Pool    where it is linked: the same prompt against the cluster's window, on the cluster's evidence.
+5. Read    both.
 """
 
 from collections import OrderedDict
@@ -12,58 +12,68 @@ from dataclasses import dataclass
 from math import log10
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prompts.calibration import ALPHA, channels
 from prompts.evidence import Channels, Evidence
-from prompts.grams import Grams, Ids
-from prompts.normalise import fold, shortened, without_courtesy
-from prompts.prompt import Prompt, by_length
-from prompts.signals import affixes, brevity, chains, novelty, spans
+from prompts.linkage import Linkage
+from prompts.scorer import Scorer
 from prompts.tokens import Tokens
-from prompts.window import KEPT, Window, ends
+from prompts.window import Window
 
-LEAST_SEEN = tuple(chains + lag for _, chains, lag in affixes.TESTS) + tuple(chains for _, chains in spans.TESTS)
-"""Prompts after which each of these tests has a chance to hit."""
+OWN_PART = 1.0
+"""log10 of the e-value that a member's own prompts must reach before its cluster's flag is its own."""
 
-# The places of the other channels in `calibration.channels()`.
-NOVELTY = len(LEAST_SEEN)
-BREVITY = NOVELTY + 1
-CHAINS = BREVITY + 2
 
-FEW = 24
-"""Tokens of a prompt below which its single tokens are remembered."""
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One channel's part: log10 of its own e-value, and p = min(1, 1/e), at the cluster or the principal alone."""
+
+    log10_e: float
+    p: float
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What is known of a principal after a prompt.
 
-    `scored` is false for an empty prompt and for a repeat. `log10_e` is that of the process,
-    `flagged_after` the number of scored prompts at which it first reached 1/alpha.
+    `scored` is false for an empty prompt and for a repeat. `log10_e` is that of the principal's
+    own process, `flagged_after` the number of its scored prompts at which it first reached
+    1/alpha. `cluster` names the principal's cluster, if any, with the cluster's process;
+    `flagged` is true where the own process flags, or the cluster's does and the principal's own
+    part in it is worth 10^OWN_PART.
     """
 
     scored: bool
     prompts: int
     log10_e: float
     flagged_after: int | None
+    cluster: str | None
+    cluster_log10_e: float
+    flagged: bool
 
 
 class Principal:
-    """The state of one principal: a window and its evidence."""
+    """The state of one stream: a window, its evidence, and where it is a cluster, the members' parts in it."""
 
-    __slots__ = ("evidence", "window")
+    __slots__ = ("evidence", "parts", "window")
 
     def __init__(self, window: Window, evidence: Evidence) -> None:
         self.window = window
         self.evidence = evidence
+        self.parts: dict[str, NDArray[np.int32]] = {}
 
 
 class Detector:
     """Windows and evidence of many principals, in bounded memory.
 
-    `cells` of the shared table of grams: 128 for each prompt that all windows may hold together
-    keeps its load under 1. `principals`: at most so many are kept, the one longest silent is
-    forgotten with its evidence.
+    Guarantee: under the condition in `evidence`, an honest principal's own process ever flags it
+    with a probability of at most alpha. A cluster's process adds as much for each cluster that
+    it is ever in, times the 1/10 that Markov's inequality grants its own part.
+
+    `prompts`: all windows together hold at most so many; beyond that the window of the principal
+    that is longest silent is emptied, and its evidence is kept. `principals`: evidence is kept
+    for at most so many. `cells`: of the shared table, a power of two; 128 a prompt by default.
     """
 
     def __init__(
@@ -71,119 +81,111 @@ class Detector:
         tokens: Tokens,
         *,
         window: int = 1000,
-        cells: int = 1 << 24,
+        prompts: int = 100_000,
         principals: int = 100_000,
+        cells: int | None = None,
         alpha: float = ALPHA,
         granted: Channels | None = None,
     ) -> None:
-        self._tokens = tokens
+        self.channels = granted or Channels(channels())
+        self.scorer = Scorer(tokens, self.channels, cells or 1 << (128 * prompts - 1).bit_length())
+        self.linkage = Linkage(tokens, cells=1 << max(16, (8 * prompts - 1).bit_length()), keys=principals)
         self._capacity = window
-        self._grams = Grams(cells, tokens.size)
+        self._most_prompts = prompts
         self._most = principals
+        self._held = 0
         self._threshold = log10(1 / alpha)
-        self._channels = granted or Channels(channels())
+        # The longest silent first: of those whose evidence is kept, and of those with a window.
         self._principals: OrderedDict[str, Principal] = OrderedDict()
+        self._filled: OrderedDict[str, Principal] = OrderedDict()
 
-    def observe(self, principal: str, text: str) -> Reading:
-        """Take one prompt, what the user newly said, and say how the evidence stands."""
-        state = self._state(principal)
-        events = self.events(state.window, text)
-        evidence = state.evidence
-        if events is not None:
-            evidence.update(events, self._threshold)
-        return Reading(events is not None, evidence.scored, evidence.log10, evidence.flagged_after)
+    def __len__(self) -> int:
+        return self._held
 
-    def events(self, window: Window, text: str) -> list[int] | None:
-        """The events of a prompt, which the window then holds; None for a prompt that is not scored."""
-        ids = self._tokens.ids(without_courtesy(fold(shortened(text))))
+    def observe(self, principal: str, text: str, tags: frozenset[str] = frozenset()) -> Reading:
+        """Take one prompt, what the user newly said, and say how the evidence stands.
+
+        `tags` are what else may be shared with other keys: address prefix, tenant, payment,
+        fingerprint of parameters, each with its kind in front.
+        """
+        ids = self.scorer.ids(text)
+        own = self._state(principal)
         if not ids:
-            return None
-        kept = np.array(ids[:KEPT], np.uint16)
-        whole = np.array(ids, np.uint16).tobytes()
-        digest = hash(whole)
-        if window.holds(digest):
-            return None
-        prompt = self._compared(window, ids, kept)
-        events = self._events(window, prompt)
-        self._keep(window, prompt, digest)
-        return events
+            return self._reading(principal, own, False)
+        events = self._take(principal, own, ids)
+        if events is not None:
+            cluster = self.linkage.see(principal, ids, tags)
+            if cluster is not None:
+                self._pool(principal, cluster, ids)
+        return self._reading(principal, own, events is not None)
+
+    def signals(self, principal: str) -> dict[str, Signal]:
+        """Each channel's own evidence on a principal; of nobody for one that is not known."""
+        state = self._principals.get(principal)
+        found = state.evidence.by_channel() if state else {}
+        return {name: Signal(value, min(1.0, 10.0**-value)) for name, value in found.items()}
 
     def forget(self, principal: str) -> None:
-        """Drop a principal's window and evidence."""
+        """Drop a principal's window and evidence: a pardon, or a key that is gone."""
         state = self._principals.pop(principal, None)
         if state is not None:
-            for tokens, began in state.window.drain():
-                self._remove(state.window, tokens, began)
+            self._empty(principal, state)
 
-    def _state(self, principal: str) -> Principal:
-        state = self._principals.get(principal)
+    def _take(self, name: str, state: Principal, ids: list[int]) -> list[int] | None:
+        before = len(state.window)
+        events = self.scorer.events(state.window, ids)
+        self._held += len(state.window) - before
+        self._filled[name] = state
+        self._filled.move_to_end(name)
+        if events is not None:
+            state.evidence.update(events, self._threshold)
+        while self._held > self._most_prompts:
+            self._empty(*next(iter(self._filled.items())))
+        return events
+
+    def _pool(self, principal: str, cluster: str, ids: list[int]) -> None:
+        state = self._state(_pooled(cluster))
+        events = self._take(_pooled(cluster), state, ids)
+        if events is not None:
+            part = state.parts.setdefault(principal, np.zeros(2 * self.channels.size, np.int32))
+            np.add.at(part, events, 1)
+
+    def _state(self, name: str) -> Principal:
+        state = self._principals.get(name)
         if state is not None:
-            self._principals.move_to_end(principal)
+            self._principals.move_to_end(name)
             return state
-        if len(self._principals) == self._most:
+        if len(self._principals) >= self._most:
             self.forget(next(iter(self._principals)))
-        state = self._principals[principal] = Principal(self.window(principal), Evidence(self._channels))
+        window = Window(self._capacity, hash(name))
+        state = self._principals[name] = Principal(window, Evidence(self.channels))
         return state
 
-    def window(self, principal: str) -> Window:
-        """An empty window for a principal."""
-        return Window(self._capacity, hash(principal))
+    def _empty(self, name: str, state: Principal) -> None:
+        self._filled.pop(name, None)
+        self._held -= len(state.window)
+        self.scorer.forget(state.window)
+        state.window = Window(self._capacity, state.window.salt)
 
-    def _compared(self, window: Window, ids: list[int], kept: Ids) -> Prompt:
-        words = frozenset(ids)
-        cells = self._grams.cells(kept, window.salt)
-        return Prompt(
-            ids=kept,
-            length=len(ids),
-            seen=window.seen,
-            words=words,
-            ends=ends(ids),
-            joined=window.join(words),
-            cells=cells,
-            counts=self._grams.counts(cells),
+    def _reading(self, principal: str, own: Principal, scored: bool) -> Reading:
+        evidence = own.evidence
+        cluster = self.linkage.cluster(principal)
+        pooled = self._principals.get(_pooled(cluster)) if cluster is not None else None
+        flagged = evidence.flagged_after is not None
+        if pooled is not None and pooled.evidence.flagged_after is not None and not flagged:
+            part = pooled.parts.get(principal)
+            flagged = part is not None and self.channels.part(part) >= OWN_PART
+        return Reading(
+            scored=scored,
+            prompts=evidence.scored,
+            log10_e=evidence.log10,
+            flagged_after=evidence.flagged_after,
+            cluster=cluster,
+            cluster_log10_e=pooled.evidence.log10 if pooled is not None else 0.0,
+            flagged=flagged,
         )
 
-    def _events(self, window: Window, prompt: Prompt) -> list[int]:
-        """A code for each channel that scores the prompt: its place, and `size` more for a hit."""
-        offsets, size = self._channels.offsets, self._channels.size
-        seen, length, pairs = prompt.seen, prompt.length, len(prompt.ids) - 1
-        found: list[tuple[int, int, bool]] = []
-        if prompt.joined.place == 1:
-            stratum = by_length(length)
-            shared, others, ages = window.affixes(prompt.ends, self._tokens.bits, affixes.MOST)
-            spanned = spans.hits(prompt.counts[pairs:], self._tokens.bits, prompt.ids)
-            hits = (*affixes.hits(shared, others, ages), *spanned)
-            found = [(i, stratum, hit) for i, hit in enumerate(hits) if seen >= LEAST_SEEN[i]]
-        if novelty.scored(length, seen):
-            begins = self._tokens.begins[prompt.ids[1:]]
-            found.append((NOVELTY, novelty.stratum(seen), novelty.hit(prompt.counts[:pairs], begins)))
-        if brevity.scored(seen):
-            stratum = brevity.stratum(seen)
-            short, new = self._brevity(window, prompt)
-            found += [(BREVITY, stratum, short), (BREVITY + 1, stratum, new)]
-        back_to_head, star = chains.hits(prompt.joined)
-        found += [(CHAINS, 0, back_to_head), (CHAINS + 1, by_length(length), star)]
-        return [offsets[channel] + stratum + size * hit for channel, stratum, hit in found]
 
-    def _brevity(self, window: Window, prompt: Prompt) -> tuple[bool, bool]:
-        if prompt.length > brevity.LENGTH:
-            return False, False
-        return True, brevity.new(self._grams.counts(self._grams.words(prompt.ids, window.salt)))
-
-    def _keep(self, window: Window, prompt: Prompt, digest: int) -> None:
-        began = prompt.joined.place == 1
-        gone = window.add(prompt.ends, prompt.ids.tobytes(), digest, prompt.words, prompt.joined)
-        counted = len(prompt.cells) if began else len(prompt.ids) - 1
-        self._grams.add(prompt.cells[:counted], prompt.counts[:counted])
-        if prompt.length < FEW:
-            words = self._grams.words(prompt.ids, window.salt)
-            self._grams.add(words, self._grams.counts(words))
-        if gone is not None:
-            self._remove(window, *gone)
-
-    def _remove(self, window: Window, tokens: bytes, began: bool) -> None:
-        ids = np.frombuffer(tokens, np.uint16)
-        cells = self._grams.cells(ids, window.salt)
-        self._grams.remove(cells if began else cells[: len(ids) - 1])
-        if len(ids) < FEW:
-            self._grams.remove(self._grams.words(ids, window.salt))
+def _pooled(cluster: str) -> str:
+    """The name of a cluster's stream, which no principal has."""
+    return f"cluster\0{cluster}"

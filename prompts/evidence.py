@@ -80,14 +80,17 @@ class Channels:
         logs = np.add.reduceat(weighed[: self.size] + weighed[self.size :], self._starts, axis=0)
         return np.exp(np.minimum(logs, CLIP))
 
-    def likelihood(self, events: Sequence[int]) -> float:
-        """The e-value of a set of events for one bet over all of them, without restarts and without the clip."""
-        if not events:
-            return 1.0
-        counts = np.bincount(events, minlength=2 * self.size).astype(np.float64)
+    def part(self, counts: NDArray[np.int32]) -> float:
+        """log10 of the e-value of one bet over all of a set of events, without restarts and without the clip.
+
+        counts: [2·size] of each code.
+        """
         weighed = counts[:, None] * self._bets
         logs = np.add.reduceat(weighed[: self.size] + weighed[self.size :], self._starts, axis=0)
-        return float((self.stakes * np.exp(np.minimum(logs, 300.0))).sum() + self.unstaked)
+        largest = max(float(logs.max()), 0.0)
+        return float(
+            np.log((self.stakes * np.exp(logs - largest)).sum() + self.unstaked * np.exp(-largest)) + largest
+        ) / log(10)
 
 
 class Evidence:

@@ -38,8 +38,8 @@ class Grams:
         self._mixed: NDArray[np.uint64] = (mixed ^ (mixed >> _HALF)) * _SECOND
 
     @property
-    def bytes(self) -> int:
-        """The memory of the table."""
+    def size(self) -> int:
+        """Bytes of the table."""
         return self._counts.nbytes + self._mixed.nbytes
 
     def cells(self, ids: Ids, salt: int) -> Cells:

@@ -1,0 +1,125 @@
+"""Keys that are one source: linked by the long runs of tokens that their prompts share, sooner where they share more.
+
+A *meeting* is a prompt that shares runs worth more than MEETING_BITS with the last prompts of
+another key. A key with enough meetings is linked with the keys that it met. Sharing an address
+prefix, a tenant, a payment or a fingerprint of parameters links nobody by itself: it lowers the
+meetings that are needed.
+
+Links are made of the past alone, so the evidence that a cluster's later prompts give is valid
+under the condition of `evidence`, held by the pooled prompts of honest keys.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompts.grams import RUN, Grams
+from prompts.tokens import Tokens
+from prompts.window import KEPT
+
+MEETING_BITS = 60.0
+MEETINGS, MEETINGS_WITH_TAG = 3, 2
+MEMBERS = 256
+"""Keys of one cluster, at most: a cluster that took in everyone would say nothing."""
+
+
+@dataclass(slots=True)
+class Linked:
+    """What is known of one key: how many prompts met others, whom, and what tags it carries."""
+
+    number: int
+    tags: frozenset[str]
+    meetings: int = 0
+    met: set[int] = field(default_factory=set)
+
+
+class Linkage:
+    """Clusters of keys, in memory of four bytes a cell and some hundred a key.
+
+    `keys`: at most so many are known; beyond that new ones are not linked. Nothing is undone:
+    a link stays until `forget`.
+    """
+
+    def __init__(self, tokens: Tokens, *, cells: int = 1 << 20, keys: int = 100_000) -> None:
+        self._tokens = tokens
+        self._grams = Grams(cells, tokens.size)
+        self._last: NDArray[np.int32] = np.full(cells, -1, np.int32)
+        self._keys: dict[str, Linked] = {}
+        self._names: list[str] = []
+        self._roots: list[int] = []
+        self._sizes: list[int] = []
+        self._most = keys
+
+    def cluster(self, key: str) -> str | None:
+        """The name of a key's cluster, which is that of one of its keys; None for a key that is linked with none."""
+        known = self._keys.get(key)
+        if known is None:
+            return None
+        root = self._root(known.number)
+        return self._names[root] if self._sizes[root] > 1 else None
+
+    def members(self, key: str) -> tuple[str, ...]:
+        """The keys of a key's cluster, itself among them."""
+        known = self._keys.get(key)
+        if known is None:
+            return ()
+        root = self._root(known.number)
+        return tuple(name for number, name in enumerate(self._names) if self._root(number) == root)
+
+    def see(self, key: str, ids: Sequence[int], tags: frozenset[str] = frozenset()) -> str | None:
+        """Take one prompt of a key; its cluster as it was before this prompt."""
+        before = self.cluster(key)
+        known = self._known(key, tags)
+        if known is None or len(ids) < RUN:
+            return before
+        array = np.array(ids[:KEPT], np.uint16)
+        runs = self._grams.cells(array, 0)[len(array) - 1 :]
+        holders = self._last[runs]
+        self._last[runs] = known.number
+        others = (holders >= 0) & (holders != known.number)
+        if others.any():
+            self._meet(known, holders[others], self._tokens.bits[array[: len(runs)]][others])
+        return before
+
+    def _known(self, key: str, tags: frozenset[str]) -> Linked | None:
+        known = self._keys.get(key)
+        if known is None and len(self._names) < self._most:
+            known = self._keys[key] = Linked(len(self._names), tags)
+            self._names.append(key)
+            self._roots.append(known.number)
+            self._sizes.append(1)
+        elif known is not None:
+            known.tags |= tags
+        return known
+
+    def _meet(self, known: Linked, holders: NDArray[np.int32], bits: NDArray[np.float32]) -> None:
+        if float(bits.sum()) <= MEETING_BITS:
+            return
+        numbers, places = np.unique(holders, return_inverse=True)
+        shared = np.bincount(places, weights=bits)
+        # One template is held by many keys, the last of each run: together they are one meeting.
+        met = set(numbers[shared > MEETING_BITS / 3].tolist())
+        if not met:
+            return
+        known.meetings += 1
+        known.met |= met
+        for number in list(known.met):
+            other = self._keys[self._names[number]]
+            least = MEETINGS_WITH_TAG if known.tags & other.tags else MEETINGS
+            if known.meetings >= least and other.meetings >= least:
+                self._join(known.number, number)
+                known.met.discard(number)
+
+    def _root(self, number: int) -> int:
+        while self._roots[number] != number:
+            self._roots[number] = self._roots[self._roots[number]]
+            number = self._roots[number]
+        return number
+
+    def _join(self, first: int, second: int) -> None:
+        a, b = sorted((self._root(first), self._root(second)), key=lambda root: -self._sizes[root])
+        if a != b and self._sizes[a] + self._sizes[b] <= MEMBERS:
+            self._roots[b] = a
+            self._sizes[a] += self._sizes[b]
