@@ -19,8 +19,8 @@ from prompts.grams import RUN, Grams
 from prompts.tokens import Tokens
 from prompts.window import KEPT
 
-MEETING_BITS = 60.0
-MEETINGS, MEETINGS_WITH_TAG = 3, 2
+MEETING_BITS = 90.0
+MEETINGS, MEETINGS_WITH_TAG = 2, 1
 MEMBERS = 256
 """Keys of one cluster, at most: a cluster that took in everyone would say nothing."""
 

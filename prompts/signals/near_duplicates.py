@@ -4,13 +4,13 @@ Honest users of one topic have many close neighbours too, so the share is to be 
 that of honest sessions; it points out, and does not convict.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 CLOSE = 0.85
 """Cosine of fingerprints from which two prompts are near-duplicates."""
 
 
-def share(nearest: Sequence[float]) -> float:
+def share(nearest: Collection[float]) -> float:
     """The share of prompts whose nearest earlier prompt is close; 0 for none."""
     return sum(cosine >= CLOSE for cosine in nearest) / len(nearest) if nearest else 0.0
 
