@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from tests.benchmarks import embedded, relay, start, stream
+from tests.benchmarks import embedded, prompts, relay, start, stream
 from tests.benchmarks.peers import BUILD
 from tests.benchmarks.report import Report, show
 
@@ -23,6 +23,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "stream": stream.run,
     "start": lambda _: [start.run()],
     "embedded": lambda _: [embedded.run()],
+    "prompts": prompts.run,
 }
 
 
