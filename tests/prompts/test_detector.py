@@ -44,7 +44,7 @@ def test_honest_sessions_are_not_flagged(kind: str, corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("kind", "within"),
     [
-        ("1 template", 60),
+        ("1 template", 70),
         ("5 templates", 90),
         ("10 templates", 110),
         ("20 templates", 150),
