@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from prompts.calibration import ALPHA, channels
 from prompts.evidence import Channels, Evidence
 from prompts.linkage import Linkage
+from prompts.prompt import Said
 from prompts.scorer import Scorer
 from prompts.tokens import Tokens
 from prompts.window import Window
 
-OWN_PART = 1.0
+OWN_PART = 1.5
 """log10 of the e-value that a member's own prompts must reach before its cluster's flag is its own."""
 
 
@@ -69,7 +70,7 @@ class Detector:
 
     Guarantee: under the condition in `evidence`, an honest principal's own process ever flags it
     with a probability of at most alpha. A cluster's process adds as much for each cluster that
-    it is ever in, times the 1/10 that Markov's inequality grants its own part.
+    it is ever in, times the 1/30 that Markov's inequality grants its own part.
 
     `prompts`: all windows together hold at most so many; beyond that the window of the principal
     that is longest silent is emptied, and its evidence is kept. `principals`: evidence is kept
@@ -89,7 +90,7 @@ class Detector:
     ) -> None:
         self.channels = granted or Channels(channels())
         self.scorer = Scorer(tokens, self.channels, cells or 1 << (128 * prompts - 1).bit_length())
-        self.linkage = Linkage(tokens, cells=1 << max(16, (8 * prompts - 1).bit_length()), keys=principals)
+        self.linkage = Linkage(tokens.bits, cells=1 << max(16, (8 * prompts - 1).bit_length()), keys=principals)
         self._capacity = window
         self._most_prompts = prompts
         self._most = principals
@@ -108,15 +109,15 @@ class Detector:
         `tags` are what else may be shared with other keys: address prefix, tenant, payment,
         fingerprint of parameters, each with its kind in front.
         """
-        ids = self.scorer.ids(text)
+        said = self.scorer.read(text)
         own = self._state(principal)
-        if not ids:
+        if said is None:
             return self._reading(principal, own, False)
-        events = self._take(principal, own, ids)
+        events = self._take(principal, own, said)
         if events is not None:
-            cluster = self.linkage.see(principal, ids, tags)
+            cluster = self.linkage.see(principal, said, tags)
             if cluster is not None:
-                self._pool(principal, cluster, ids)
+                self._pool(principal, cluster, said)
         return self._reading(principal, own, events is not None)
 
     def signals(self, principal: str) -> dict[str, Signal]:
@@ -131,9 +132,9 @@ class Detector:
         if state is not None:
             self._empty(principal, state)
 
-    def _take(self, name: str, state: Principal, ids: list[int]) -> list[int] | None:
+    def _take(self, name: str, state: Principal, said: Said) -> list[int] | None:
         before = len(state.window)
-        events = self.scorer.events(state.window, ids)
+        events = self.scorer.events(state.window, said)
         self._held += len(state.window) - before
         self._filled[name] = state
         self._filled.move_to_end(name)
@@ -143,12 +144,13 @@ class Detector:
             self._empty(*next(iter(self._filled.items())))
         return events
 
-    def _pool(self, principal: str, cluster: str, ids: list[int]) -> None:
+    def _pool(self, principal: str, cluster: str, said: Said) -> None:
         state = self._state(_pooled(cluster))
-        events = self._take(_pooled(cluster), state, ids)
+        events = self._take(_pooled(cluster), state, said)
         if events is not None:
             part = state.parts.setdefault(principal, np.zeros(2 * self.channels.size, np.int32))
-            np.add.at(part, events, 1)
+            for event in events:
+                part[event] += 1
 
     def _state(self, name: str) -> Principal:
         state = self._principals.get(name)

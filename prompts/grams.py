@@ -17,6 +17,7 @@ _HALF = np.uint64(31)
 
 Ids = NDArray[np.uint16]
 Cells = NDArray[np.int64]
+Mixed = NDArray[np.uint64]
 Counts = NDArray[np.uint8]
 
 
@@ -35,32 +36,36 @@ class Grams:
         # SplitMix64 of each id: neighbouring ids are far apart.
         mixed = np.arange(1, vocabulary + 1, dtype=np.uint64) * _GOLDEN
         mixed = (mixed ^ (mixed >> _HALF)) * _FIRST
-        self._mixed: NDArray[np.uint64] = (mixed ^ (mixed >> _HALF)) * _SECOND
+        self._words: Mixed = (mixed ^ (mixed >> _HALF)) * _SECOND
 
     @property
     def size(self) -> int:
         """Bytes of the table."""
-        return self._counts.nbytes + self._mixed.nbytes
+        return self._counts.nbytes + self._words.nbytes
 
-    def cells(self, ids: Ids, salt: int) -> Cells:
-        """[n - 1 pairs, then n - 3 runs] of a prompt of n tokens."""
-        words = self._mixed[ids]
+    def mixed(self, ids: Ids) -> Mixed:
+        """[n - 1 pairs, then n - 3 runs] of a prompt of n tokens, hashed, of nobody in particular."""
+        words = self._words[ids]
         n = len(words)
         found = np.empty(max(n - 1, 0) + max(n - 3, 0), np.uint64)
         if n > 1:
             pairs = found[: n - 1]
             np.multiply(words[:-1], _FIRST, out=pairs)
             pairs += words[1:]
-            pairs ^= np.uint64(salt & 0xFFFFFFFFFFFFFFFF)
             if n > 3:
                 runs = found[n - 1 :]
                 np.multiply(pairs[:-2], _SECOND, out=runs)
                 runs += pairs[2:]
-        return self._placed(found)
+                runs ^= runs >> _HALF
+        return found
+
+    def cells(self, mixed: Mixed, salt: int) -> Cells:
+        """The cells of what is hashed, for one principal."""
+        return self._placed(mixed ^ np.uint64(salt & 0xFFFFFFFFFFFFFFFF))
 
     def words(self, ids: Ids, salt: int) -> Cells:
         """[n]: the cells of a prompt's single tokens."""
-        return self._placed((self._mixed[ids] * _SECOND) ^ np.uint64(salt & 0xFFFFFFFFFFFFFFFF))
+        return self.cells(self._words[ids] * _SECOND, salt)
 
     def counts(self, cells: Cells) -> Counts:
         """How many prompts were added with each of these."""
@@ -76,7 +81,7 @@ class Grams:
         found = self._counts[cells]
         self._counts[cells] = found - ((found < FULL) & (found > 0))
 
-    def _placed(self, mixed: NDArray[np.uint64]) -> Cells:
+    def _placed(self, mixed: Mixed) -> Cells:
         mixed *= _GOLDEN
         mixed >>= self._shift
         return mixed.view(np.int64)

@@ -9,15 +9,12 @@ Links are made of the past alone, so the evidence that a cluster's later prompts
 under the condition of `evidence`, held by the pooled prompts of honest keys.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prompts.grams import RUN, Grams
-from prompts.tokens import Tokens
-from prompts.window import KEPT
+from prompts.prompt import Said
 
 MEETING_BITS = 90.0
 MEETINGS, MEETINGS_WITH_TAG = 2, 1
@@ -38,13 +35,15 @@ class Linked:
 class Linkage:
     """Clusters of keys, in memory of four bytes a cell and some hundred a key.
 
-    `keys`: at most so many are known; beyond that new ones are not linked. Nothing is undone:
-    a link stays until `forget`.
+    `bits` are those of each token of the vocabulary; `cells` is a power of two. `keys`: at most
+    so many are known; beyond that new ones are not linked. Nothing is undone: a link stays.
     """
 
-    def __init__(self, tokens: Tokens, *, cells: int = 1 << 20, keys: int = 100_000) -> None:
-        self._tokens = tokens
-        self._grams = Grams(cells, tokens.size)
+    def __init__(self, bits: NDArray[np.float32], *, cells: int = 1 << 20, keys: int = 100_000) -> None:
+        if cells < 2 or cells & (cells - 1):
+            raise ValueError("the number of cells must be a power of two")
+        self._bits = bits
+        self._shift = np.uint64(64 - (cells.bit_length() - 1))
         self._last: NDArray[np.int32] = np.full(cells, -1, np.int32)
         self._keys: dict[str, Linked] = {}
         self._names: list[str] = []
@@ -68,19 +67,20 @@ class Linkage:
         root = self._root(known.number)
         return tuple(name for number, name in enumerate(self._names) if self._root(number) == root)
 
-    def see(self, key: str, ids: Sequence[int], tags: frozenset[str] = frozenset()) -> str | None:
+    def see(self, key: str, said: Said, tags: frozenset[str] = frozenset()) -> str | None:
         """Take one prompt of a key; its cluster as it was before this prompt."""
         before = self.cluster(key)
         known = self._known(key, tags)
-        if known is None or len(ids) < RUN:
+        pairs = len(said.ids) - 1
+        runs = said.mixed[pairs:]
+        if known is None or not len(runs):
             return before
-        array = np.array(ids[:KEPT], np.uint16)
-        runs = self._grams.cells(array, 0)[len(array) - 1 :]
-        holders = self._last[runs]
-        self._last[runs] = known.number
+        cells = (runs >> self._shift).view(np.int64)
+        holders = self._last[cells]
+        self._last[cells] = known.number
         others = (holders >= 0) & (holders != known.number)
         if others.any():
-            self._meet(known, holders[others], self._tokens.bits[array[: len(runs)]][others])
+            self._meet(known, holders[others], self._bits[said.ids[: len(runs)]][others])
         return before
 
     def _known(self, key: str, tags: frozenset[str]) -> Linked | None:
@@ -97,20 +97,21 @@ class Linkage:
     def _meet(self, known: Linked, holders: NDArray[np.int32], bits: NDArray[np.float32]) -> None:
         if float(bits.sum()) <= MEETING_BITS:
             return
-        numbers, places = np.unique(holders, return_inverse=True)
-        shared = np.bincount(places, weights=bits)
+        shared: dict[int, float] = {}
+        for number, worth in zip(holders.tolist(), bits.tolist(), strict=True):
+            shared[number] = shared.get(number, 0.0) + worth
         # One template is held by many keys, the last of each run: together they are one meeting.
-        met = set(numbers[shared > MEETING_BITS / 3].tolist())
+        met = {number for number, worth in shared.items() if worth > MEETING_BITS / 3}
         if not met:
             return
         known.meetings += 1
-        known.met |= met
-        for number in list(known.met):
+        root = self._root(known.number)
+        known.met = {number for number in known.met | met if self._root(number) != root}
+        for number in known.met:
             other = self._keys[self._names[number]]
             least = MEETINGS_WITH_TAG if known.tags & other.tags else MEETINGS
             if known.meetings >= least and other.meetings >= least:
                 self._join(known.number, number)
-                known.met.discard(number)
 
     def _root(self, number: int) -> int:
         while self._roots[number] != number:

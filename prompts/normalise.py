@@ -15,6 +15,7 @@ _UNSEEN = re.compile(
 )
 # Letters of other alphabets that are drawn as Latin ones and stand between Latin ones only in disguise.
 _DRAWN_ALIKE = str.maketrans("аеорсухіјѕԁһӏο\N{GREEK SMALL LETTER ALPHA}ιν", "aeopcyxijsdhloaiv")  # noqa: RUF001  that is the point
+_ALIKE = re.compile("[\u0370-\u056f]")
 _MIXED = re.compile(r"[^\W\d_]*(?:[a-z][а-яіјѕԁһӏ\u03b1-ω]|[а-яіјѕԁһӏ\u03b1-ω][a-z])[^\W\d_]*")  # noqa: RUF001  as above
 _QUOTED = re.compile(r"\"[^\"\n]{1,400}\"|“[^”\n]{1,400}”|«[^»\n]{1,400}»|`[^`\n]{1,400}`")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
@@ -63,6 +64,8 @@ def fold(text: str) -> str:
         return text.lower()
     for _ in range(2):  # lower case can bring forth marks, and compatibility forms upper case
         text = _UNSEEN.sub("", unicodedata.normalize("NFKD", text.lower()))
+    if text.isascii() or not _ALIKE.search(text):
+        return unicodedata.normalize("NFC", text)
     text = unicodedata.normalize("NFC", text)
     return _MIXED.sub(lambda word: word[0].translate(_DRAWN_ALIKE), text)
 

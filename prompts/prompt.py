@@ -1,25 +1,37 @@
-"""One new prompt as the signals see it: its tokens, and how it stands to the principal's window."""
+"""A prompt as it is compared: by itself, and against one window."""
 
 from dataclasses import dataclass
 
-from prompts.grams import Cells, Counts, Ids
+from prompts.grams import Cells, Counts, Ids, Mixed
 from prompts.window import Ends, Joined
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """A prompt that is not in the window yet.
+class Said:
+    """What of a prompt does not depend on who sent it.
 
-    ids: [n] the tokens that count for pairs and runs; length: all its tokens; seen: distinct
-    prompts of the principal before it. counts: how many of those held each of its n - 1 pairs
-    and, from there on, of its n - 3 runs of four; at most 255, and never too low below that.
+    ids: [n] the tokens that count for pairs and runs; length: all its tokens, at least 1; mixed:
+    hashes of its n - 1 pairs and, from there on, of its n - 3 runs of four.
     """
 
     ids: Ids
     length: int
-    seen: int
     words: frozenset[int]
     ends: Ends
+    mixed: Mixed
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt that is not in a window yet; seen: the distinct prompts there before it.
+
+    counts: how many of those held each of its pairs and runs; at most 255, and never too low
+    below that.
+    """
+
+    said: Said
+    seen: int
     joined: Joined
     cells: Cells
     counts: Counts

@@ -210,17 +210,17 @@ def _split_once(
 def cost(corpus: Corpus, tokens: Tokens) -> Report:
     """CPU of a prompt with 100,000 in the windows, and the memory of one."""
     detector = Detector(tokens)
-    text = " ".join(corpus.talk).split()
+    text = _plain(corpus)
     source = random.Random(1)
     rows: list[Row] = []
     start = _resident()
     for place in range(100_000):
-        detector.observe(f"p{place % 100}", _prompt(text, source, 60), frozenset())
+        detector.observe(f"p{place % 100}", _prompt(text, source, 52), frozenset())
     gc.collect()
     memory = (_resident() - start) / len(detector)
-    for name, words, characters in (("60 tokens", 48, None), ("1,000 characters", 400, 1000)):
+    for name, words, characters in (("60 tokens", 52, None), ("1,000 characters", 400, 1000)):
         texts = [_prompt(text, source, words)[:characters] for _ in range(2000)]
-        sizes = [len(detector.scorer.ids(one)) for one in texts]
+        sizes = [len(tokens.ids(one.lower())) for one in texts]
         before = time.process_time()
         for place, one in enumerate(texts):
             detector.observe(f"p{place % 100}", one, frozenset())
@@ -240,7 +240,7 @@ def near(corpus: Corpus, tokens: Tokens) -> Report:
     rows = np.random.default_rng(1).integers(-127, 127, (tokens.size, DIMENSIONS)).astype(np.int8)
     embedding = StaticEmbedding(rows, np.ones(tokens.size, np.float32))
     lookout = Lookout(embedding, ExactNeighbours(DIMENSIONS), capacity=1000)
-    text, source = " ".join(corpus.talk).split(), random.Random(2)
+    text, source = _plain(corpus), random.Random(2)
     prompts = [tokens.ids(_prompt(text, source, 48).lower()) for _ in range(3000)]
     before = time.process_time()
     for ids in prompts:
@@ -256,12 +256,17 @@ def near(corpus: Corpus, tokens: Tokens) -> Report:
     )
 
 
+def _plain(corpus: Corpus) -> list[str]:
+    """Words as people write them, without code."""
+    return [word for word in " ".join(corpus.talk).split() if word.strip(".,!?'").isalpha()]
+
+
 def _prompt(words: Sequence[str], source: random.Random, count: int) -> str:
-    """Stretches of 4 to 12 words from here and there."""
+    """Stretches of two to five words from here and there: no two prompts share a long run."""
     found: list[str] = []
     while len(found) < count:
         start = source.randrange(len(words) - 12)
-        found += words[start : start + source.randint(4, 12)]
+        found += words[start : start + source.randint(2, 5)]
     return " ".join(found[:count])
 
 

@@ -103,7 +103,7 @@ def made_up(seed: int) -> Corpus:
 
 
 def _lines(path: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    return [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
 
 
 def _task(row: Mapping[str, object]) -> str:

@@ -3,24 +3,36 @@
 import numpy as np
 import pytest
 
+from prompts.calibration import channels
+from prompts.evidence import Channels
 from prompts.linkage import MEMBERS, Linkage
+from prompts.prompt import Said
+from prompts.scorer import Scorer
 from tests.prompts.vocabulary import tokens
 
 TOKENS = tokens()
-TEMPLATE = TOKENS.ids(" ".join(f"word{i}" for i in range(700, 716)))
+SCORER = Scorer(TOKENS, Channels(channels()), 1 << 10)
+TEMPLATE = " ".join(f"word{i}" for i in range(700, 716))
 
 
-def filler(rng: np.random.Generator, count: int = 12) -> list[int]:
+def filler(rng: np.random.Generator, count: int = 12) -> str:
     """Words by chance."""
-    return TOKENS.ids(" ".join(f"word{i}" for i in rng.integers(0, 3000, count)))
+    return " ".join(f"word{i}" for i in rng.integers(0, 3000, count))
+
+
+def said(*parts: str) -> Said:
+    """A prompt of some parts."""
+    found = SCORER.read(" ".join(parts))
+    assert found is not None
+    return found
 
 
 def test_keys_that_fill_one_template_are_linked() -> None:
     rng = np.random.default_rng(30)
-    linkage = Linkage(TOKENS)
+    linkage = Linkage(TOKENS.bits)
     for _ in range(4):
         for key in range(20):
-            linkage.see(f"k{key}", filler(rng) + TEMPLATE + filler(rng), frozenset({f"ip:{key}"}))
+            linkage.see(f"k{key}", said(filler(rng), TEMPLATE, filler(rng)), frozenset({f"ip:{key}"}))
     names = {linkage.cluster(f"k{key}") for key in range(20)}
     assert len(names) == 1
     assert None not in names
@@ -29,10 +41,10 @@ def test_keys_that_fill_one_template_are_linked() -> None:
 
 def test_keys_that_share_only_an_address_are_not() -> None:
     rng = np.random.default_rng(31)
-    linkage = Linkage(TOKENS)
+    linkage = Linkage(TOKENS.bits)
     for _ in range(30):
         for key in range(10):
-            linkage.see(f"k{key}", filler(rng, 30), frozenset({"ip:1", "tenant:x"}))
+            linkage.see(f"k{key}", said(filler(rng, 30)), frozenset({"ip:1", "tenant:x"}))
     assert [linkage.cluster(f"k{key}") for key in range(10)] == [None] * 10
     assert linkage.members("k0") == ("k0",)
 
@@ -40,11 +52,11 @@ def test_keys_that_share_only_an_address_are_not() -> None:
 @pytest.mark.parametrize(("tags", "prompts"), [(({"ip:1"}, {"ip:2"}), 3), (({"ip:1"}, {"ip:1"}), 2)])
 def test_a_shared_tag_lowers_what_is_needed(tags: tuple[set[str], set[str]], prompts: int) -> None:
     rng = np.random.default_rng(32)
-    linkage = Linkage(TOKENS)
+    linkage = Linkage(TOKENS.bits)
     first = next(
         seen
         for seen in range(1, 10)
-        if [linkage.see(f"k{key}", TEMPLATE + filler(rng), frozenset(tags[key])) for key in (0, 1)]
+        if [linkage.see(f"k{key}", said(TEMPLATE, filler(rng)), frozenset(tags[key])) for key in (0, 1)]
         and linkage.cluster("k0") is not None
     )
     assert first == prompts
@@ -52,20 +64,20 @@ def test_a_shared_tag_lowers_what_is_needed(tags: tuple[set[str], set[str]], pro
 
 def test_a_prompts_cluster_is_that_of_the_past() -> None:
     rng = np.random.default_rng(33)
-    linkage = Linkage(TOKENS)
+    linkage = Linkage(TOKENS.bits)
     for _ in range(9):
         for key in ("a", "b"):
             before = linkage.cluster(key)
-            assert linkage.see(key, TEMPLATE + filler(rng)) == before
+            assert linkage.see(key, said(TEMPLATE, filler(rng))) == before
     assert linkage.cluster("a") == linkage.cluster("b") is not None
 
 
 def test_clusters_and_keys_are_bounded() -> None:
     rng = np.random.default_rng(34)
-    linkage = Linkage(TOKENS, keys=400)
+    linkage = Linkage(TOKENS.bits, keys=400)
     for _ in range(4):
         for key in range(500):
-            linkage.see(f"k{key}", TEMPLATE + filler(rng, 4))
+            linkage.see(f"k{key}", said(TEMPLATE, filler(rng, 4)))
     sizes = {len(linkage.members(f"k{key}")) for key in range(400)}
     assert max(sizes) <= MEMBERS
     assert max(sizes) > MEMBERS / 4
@@ -74,7 +86,12 @@ def test_clusters_and_keys_are_bounded() -> None:
 
 
 def test_too_short_a_prompt_links_nobody() -> None:
-    linkage = Linkage(TOKENS)
+    linkage = Linkage(TOKENS.bits)
     for _ in range(20):
-        assert linkage.see("a", [5, 6]) is None
-        assert linkage.see("b", [5, 6]) is None
+        assert linkage.see("a", said("word5 word6")) is None
+        assert linkage.see("b", said("word5 word6")) is None
+
+
+def test_a_size_that_is_no_power_of_two_is_refused() -> None:
+    with pytest.raises(ValueError, match="power of two"):
+        Linkage(TOKENS.bits, cells=1000)
