@@ -1,7 +1,7 @@
 """Keys that are one source: linked by the long runs of tokens that their prompts share, sooner where they share more.
 
 A *meeting* is a prompt that shares runs worth more than MEETING_BITS with the last prompts of
-another key. A key with enough meetings is linked with the keys that it met. Sharing an address
+other keys. A key with enough meetings of late is linked with the keys that it met. Sharing an address
 prefix, a tenant, a payment or a fingerprint of parameters links nobody by itself: it lowers the
 meetings that are needed.
 
@@ -17,23 +17,29 @@ from numpy.typing import NDArray
 from prompts.prompt import Said
 
 MEETING_BITS = 90.0
-MEETINGS, MEETINGS_WITH_TAG = 2, 1
+MEETINGS, MEETINGS_WITH_TAG = 1.7, 0.9
+KEPT = 0.95
+"""What is left of a meeting after one more prompt: in a long history of few meetings they do not add up."""
+
+FORGOTTEN = 0.1
+"""The meetings below which it is forgotten who was met."""
+
 MEMBERS = 256
 """Keys of one cluster, at most: a cluster that took in everyone would say nothing."""
 
 
 @dataclass(slots=True)
 class Linked:
-    """What is known of one key: how many prompts met others, whom, and what tags it carries."""
+    """What is known of one key: how many prompts met others of late, whom, and what tags it carries."""
 
     number: int
     tags: frozenset[str]
-    meetings: int = 0
+    meetings: float = 0.0
     met: set[int] = field(default_factory=set)
 
 
 class Linkage:
-    """Clusters of keys, in memory of four bytes a cell and some hundred a key.
+    """Clusters of keys, in memory of eight bytes a cell and some hundred a key.
 
     `bits` are those of each token of the vocabulary; `cells` is a power of two. `keys`: at most
     so many are known; beyond that new ones are not linked. Nothing is undone: a link stays.
@@ -45,6 +51,7 @@ class Linkage:
         self._bits = bits
         self._shift = np.uint64(64 - (cells.bit_length() - 1))
         self._last: NDArray[np.int32] = np.full(cells, -1, np.int32)
+        self._checks: NDArray[np.uint32] = np.zeros(cells, np.uint32)
         self._keys: dict[str, Linked] = {}
         self._names: list[str] = []
         self._roots: list[int] = []
@@ -75,10 +82,14 @@ class Linkage:
         runs = said.mixed[pairs:]
         if known is None or not len(runs):
             return before
+        known.meetings *= KEPT
+        if known.meetings < FORGOTTEN:
+            known.met.clear()
         cells = (runs >> self._shift).view(np.int64)
-        holders = self._last[cells]
-        self._last[cells] = known.number
-        others = (holders >= 0) & (holders != known.number)
+        holders, checks = self._last[cells], runs.astype(np.uint32)
+        # A cell that another run has taken says nothing of this one.
+        others = (holders != known.number) & (self._checks[cells] == checks) & (holders >= 0)
+        self._last[cells], self._checks[cells] = known.number, checks
         if others.any():
             self._meet(known, holders[others], self._bits[said.ids[: len(runs)]][others])
         return before

@@ -262,11 +262,11 @@ def _plain(corpus: Corpus) -> list[str]:
 
 
 def _prompt(words: Sequence[str], source: random.Random, count: int) -> str:
-    """Stretches of two to five words from here and there: no two prompts share a long run."""
+    """Stretches of one to three words from here and there: no two prompts share a long run."""
     found: list[str] = []
     while len(found) < count:
         start = source.randrange(len(words) - 12)
-        found += words[start : start + source.randint(2, 5)]
+        found += words[start : start + source.randint(1, 3)]
     return " ".join(found[:count])
 
 

@@ -62,6 +62,25 @@ def test_a_shared_tag_lowers_what_is_needed(tags: tuple[set[str], set[str]], pro
     assert first == prompts
 
 
+def test_few_meetings_in_a_long_history_do_not_add_up() -> None:
+    rng = np.random.default_rng(35)
+    linkage = Linkage(TOKENS.bits)
+    for place in range(600):
+        shared = (TEMPLATE,) if place % 40 == 0 else ()
+        for key in ("a", "b"):
+            linkage.see(key, said(filler(rng), *shared, filler(rng)))
+    assert linkage.cluster("a") is None
+
+
+def test_a_crowded_table_links_nobody() -> None:
+    rng = np.random.default_rng(36)
+    linkage = Linkage(TOKENS.bits, cells=1 << 8)
+    for _ in range(100):
+        for key in range(10):
+            linkage.see(f"k{key}", said(filler(rng, 40)))
+    assert [linkage.cluster(f"k{key}") for key in range(10)] == [None] * 10
+
+
 def test_a_prompts_cluster_is_that_of_the_past() -> None:
     rng = np.random.default_rng(33)
     linkage = Linkage(TOKENS.bits)
