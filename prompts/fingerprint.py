@@ -42,10 +42,9 @@ class StaticEmbedding:
     scale: Vector
 
     def vector(self, ids: Sequence[int]) -> Vector:
-        """[DIMENSIONS] of L2 norm 1 for a text's token ids; all zeros for none."""
-        if not ids:
-            return np.zeros(self.rows.shape[1], np.float32)
+        """[DIMENSIONS] of L2 norm 1 for a text's token ids; all zeros for none that the vocabulary holds."""
         index = np.asarray(ids, np.intp)
+        index = index[index < len(self.rows)]
         found: Vector = self.scale[index] @ self.rows[index].astype(np.float32)
         norm = float(np.sqrt(found @ found))
         return found / np.float32(norm) if norm > 0 else found

@@ -1,9 +1,10 @@
 """Keys that are one source: linked by the long runs of tokens that their prompts share, sooner where they share more.
 
-A *meeting* is a prompt that shares runs worth more than MEETING_BITS with the last prompts of
-other keys. A key with enough meetings of late is linked with the keys that it met. Sharing an address
-prefix, a tenant, a payment or a fingerprint of parameters links nobody by itself: it lowers the
-meetings that are needed.
+A *meeting* is a prompt with a span worth more than MEETING_BITS, without a gap, that stands in
+the last prompts of other keys: chance shares a few common words here and there, not a whole
+clause. A key with enough meetings of late is linked with the keys that it met. Sharing an
+address prefix, a tenant, a payment or a fingerprint of parameters links nobody by itself: it
+lowers the meetings that are needed.
 
 Links are made of the past alone, so the evidence that a cluster's later prompts give is valid
 under the condition of `evidence`, held by the pooled prompts of honest keys.
@@ -15,9 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompts.prompt import Said
+from prompts.signals import spans
 
 MEETING_BITS = 90.0
 MEETINGS, MEETINGS_WITH_TAG = 1.7, 0.9
+FEWEST = 2
+"""Runs that are worth so much, at least: no token tells more than 19 bits."""
+
 KEPT = 0.95
 """What is left of a meeting after one more prompt: in a long history of few meetings they do not add up."""
 
@@ -90,8 +95,8 @@ class Linkage:
         # A cell that another run has taken says nothing of this one.
         others = (holders != known.number) & (self._checks[cells] == checks) & (holders >= 0)
         self._last[cells], self._checks[cells] = known.number, checks
-        if others.any():
-            self._meet(known, holders[others], self._bits[said.ids[: len(runs)]][others])
+        if int(others.sum()) >= FEWEST:
+            self._meet(known, said, holders, others)
         return before
 
     def _known(self, key: str, tags: frozenset[str]) -> Linked | None:
@@ -105,12 +110,14 @@ class Linkage:
             known.tags |= tags
         return known
 
-    def _meet(self, known: Linked, holders: NDArray[np.int32], bits: NDArray[np.float32]) -> None:
-        if float(bits.sum()) <= MEETING_BITS:
+    def _meet(self, known: Linked, said: Said, holders: NDArray[np.int32], others: NDArray[np.bool_]) -> None:
+        bits: list[float] = self._bits[said.ids].tolist()
+        if spans.longest(others.view(np.uint8), bits, 1) <= MEETING_BITS:
             return
         shared: dict[int, float] = {}
-        for number, worth in zip(holders.tolist(), bits.tolist(), strict=True):
-            shared[number] = shared.get(number, 0.0) + worth
+        for place in np.flatnonzero(others).tolist():
+            number = int(holders[place])
+            shared[number] = shared.get(number, 0.0) + bits[place]
         # One template is held by many keys, the last of each run: together they are one meeting.
         met = {number for number, worth in shared.items() if worth > MEETING_BITS / 3}
         if not met:

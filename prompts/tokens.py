@@ -22,8 +22,11 @@ LONGEST = 512
 COMMON = 1996
 """The first id of a whole word in BERT's uncased vocabulary, whose words stand by falling frequency."""
 
-UNKNOWN = 99
-"""Ids 1 to 99 are unused in the vocabulary: a word that it cannot spell gets one of them by its hash."""
+IDS = 0xFFFF
+"""Ids are below this: they fit two bytes, and the last is left for a blank."""
+
+WORD = 7.0
+"""Bits of a word that is not in the vocabulary: a low guess, about that of the hundredth of a language's words."""
 
 _ASCII = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 _WORDS = re.compile(r"[぀-ヿ㐀-鿿豈-﫿]|[^\W_぀-ヿ㐀-鿿豈-﫿]+|[^\w\s]|_")
@@ -35,11 +38,12 @@ _CACHED = 1 << 16
 class Pieces(dict[str, tuple[int, ...]]):
     """Words and their ids, found when they are first asked for; forgotten when there are too many."""
 
-    __slots__ = ("_vocabulary",)
+    __slots__ = ("_size", "_vocabulary")
 
     def __init__(self, vocabulary: dict[str, int]) -> None:
         super().__init__()
         self._vocabulary = vocabulary
+        self._size = 1 + max(vocabulary.values())
 
     def __missing__(self, word: str) -> tuple[int, ...]:
         if len(self) >= _CACHED:
@@ -48,9 +52,20 @@ class Pieces(dict[str, tuple[int, ...]]):
         return found
 
     def _spelt(self, word: str) -> tuple[int, ...]:
-        """The longest piece that fits, again and again; one id by hash where none fits."""
+        """A word that is known whole; the longest piece that fits, again and again; or an id by hash.
+
+        The vocabulary spells other alphabets letter by letter, which makes all their texts alike:
+        what is not ASCII is taken whole.
+        """
+        whole = self._vocabulary.get(word)
+        if whole is not None:
+            return (whole,)
+        pieces = self._pieces(word) if word.isascii() and len(word) <= _LONGEST_WORD else ()
+        return pieces or (self._size + crc32(word.encode("utf-8", "surrogatepass")) % (IDS - self._size),)
+
+    def _pieces(self, word: str) -> tuple[int, ...]:
         pieces: list[int] = []
-        start = 0 if len(word) <= _LONGEST_WORD else len(word) + 1
+        start = 0
         while start < len(word):
             prefix = "##" if start else ""
             for end in range(len(word), start, -1):
@@ -60,25 +75,32 @@ class Pieces(dict[str, tuple[int, ...]]):
                     start = end
                     break
             else:
-                start = len(word) + 1
-        if start > len(word):
-            return (1 + crc32(word.encode("utf-8", "surrogatepass")) % UNKNOWN,)
+                return ()
         return tuple(pieces)
 
 
 class Tokens:
     """The ids of texts under one vocabulary of BERT's form.
 
-    For printable ASCII the ids are those of BERT's uncased WordPiece, except words that this
-    cannot spell, which keep an identity of their own. `bits[i]` is what token i tells: -log2 of
-    its frequency under Zipf's law by its rank, or 6 for what is no word.
-    `begins[i]` says whether token i begins a word.
+    For printable ASCII the ids are those of BERT's uncased WordPiece. Any other word that the
+    vocabulary does not hold whole, and one that it cannot spell, has one id above the
+    vocabulary's by its hash. `bits[i]` is what token i tells: -log2 of its frequency under
+    Zipf's law by its rank, 6 for what is no word, WORD for an id by hash and for what is not
+    ASCII, whose place in the vocabulary says nothing. `begins[i]` says whether token i begins a
+    word. Ids are below `size`. Raises ValueError for a vocabulary that leaves no ids.
     """
 
+    size = IDS
+
     def __init__(self, vocabulary: dict[str, int]) -> None:
-        self.size = 1 + max(vocabulary.values())
-        self.bits = bits(self.size)
-        self.begins: NDArray[np.bool_] = np.ones(self.size, bool)
+        known = 1 + max(vocabulary.values())
+        if known > IDS // 2:
+            raise ValueError("the vocabulary leaves too few ids for words that it does not hold")
+        self.bits: NDArray[np.float32] = np.full(IDS, WORD, np.float32)
+        self.bits[:known] = bits(known)
+        others = [index for word, index in vocabulary.items() if not word.isascii()]
+        self.bits[others] = np.minimum(self.bits[others], WORD)
+        self.begins: NDArray[np.bool_] = np.ones(IDS, bool)
         self.begins[[index for word, index in vocabulary.items() if word.startswith("##")]] = False
         self._pieces: Callable[[str], tuple[int, ...]] = Pieces(vocabulary).__getitem__
 

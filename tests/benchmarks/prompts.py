@@ -237,8 +237,8 @@ def cost(corpus: Corpus, tokens: Tokens) -> Report:
 
 def near(corpus: Corpus, tokens: Tokens) -> Report:
     """CPU of a fingerprint, whatever its rows hold, and of its place in an exact index of 1,000."""
-    rows = np.random.default_rng(1).integers(-127, 127, (tokens.size, DIMENSIONS)).astype(np.int8)
-    embedding = StaticEmbedding(rows, np.ones(tokens.size, np.float32))
+    rows = np.random.default_rng(1).integers(-127, 127, (30_522, DIMENSIONS)).astype(np.int8)
+    embedding = StaticEmbedding(rows, np.ones(len(rows), np.float32))
     lookout = Lookout(embedding, ExactNeighbours(DIMENSIONS), capacity=1000)
     text, source = _plain(corpus), random.Random(2)
     prompts = [tokens.ids(_prompt(text, source, 48).lower()) for _ in range(3000)]

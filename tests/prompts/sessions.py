@@ -14,6 +14,7 @@ class Session(Protocol):
         """At most so many prompts, in their order."""
 
 
+CYRILLIC = {ord(latin): 0x0430 + place for place, latin in enumerate("abcdefghijklmnopqrstuvwxyz")}
 FOLLOW_UPS = (
     "continue", "go on", "make it shorter", "why?", "can you give an example?", "thanks", "try again",
     "explain that again in simpler words", "what about the second one?", "more detail please",
@@ -158,6 +159,11 @@ def classroom(corpus: Corpus, source: random.Random, count: int) -> list[str]:
     return picked(pool, source, count)
 
 
+def other_alphabet(corpus: Corpus, source: random.Random, count: int) -> list[str]:
+    """Questions to a support desk in letters that the vocabulary knows one by one."""
+    return [text.lower().translate(CYRILLIC) for text in picked(flat(corpus.support), source, count)]
+
+
 def styled(corpus: Corpus, source: random.Random, count: int) -> list[str]:
     """One prompt in ten ends with the same instruction of style: a template of one's own."""
     style = source.choice(STYLES)
@@ -185,6 +191,7 @@ HONEST: Mapping[str, Session] = {
     "bursts": bursts,
     "polite": polite,
     "classroom": classroom,
+    "other alphabet": other_alphabet,
 }
 
 # Extraction ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from prompts.normalise import fold
-from prompts.tokens import COMMON, LONGEST, UNKNOWN, Tokens, bits, read_vocabulary
+from prompts.tokens import COMMON, IDS, LONGEST, WORD, Tokens, bits, read_vocabulary
 from tests.prompts.vocabulary import LETTERS, SIGNS, tokens, vocabulary
 
 TOKENS = tokens()
@@ -51,12 +51,13 @@ def test_minilms_own_tokenizer_agrees() -> None:
 @pytest.mark.parametrize("text", ["\u4f60\u597d", "\U0001f600", "\u0645\u0631\u062d\u0628\u0627", "\x00\x01", "\ud800"])
 def test_what_the_vocabulary_cannot_spell_keeps_an_identity(text: str) -> None:
     found = TOKENS.ids(fold(text))
-    assert all(1 <= token <= UNKNOWN for token in found)
+    assert all(max(vocabulary().values()) < token < IDS for token in found)
+
     assert found == TOKENS.ids(fold(text))
 
 
 def test_two_words_that_it_cannot_spell_are_told_apart() -> None:
-    assert len({tuple(TOKENS.ids(chr(0x0400 + i))) for i in range(30)}) > 20
+    assert len({tuple(TOKENS.ids(chr(0x0400 + i))) for i in range(30)}) == 30
 
 
 def test_a_long_text_keeps_its_beginning_and_end() -> None:
@@ -80,6 +81,22 @@ def test_a_tokens_bits_are_those_of_its_rank_under_zipfs_law() -> None:
     found = bits(size)
     assert [found[COMMON], found[COMMON + 1], found[COMMON + 498]] == pytest.approx([-log2(f) for f in frequency])
     assert (found[:COMMON] == 6).all()
+
+
+def test_a_word_in_letters_that_are_known_one_by_one_is_taken_whole() -> None:
+    letters = "\u043a\u043e\u043f\u0438\u0440"
+    spelt = {letter: 1300 + i for i, letter in enumerate(letters)}
+    spelt |= {f"##{letter}": 29_000 + i for i, letter in enumerate(letters)}
+    found = Tokens(vocabulary() | spelt)
+    (whole,) = found.ids(letters)
+    assert found.bits[whole] == WORD
+    assert found.ids(f"{letters} {letters}") == [whole, whole]
+    assert found.ids(letters[0]) == [1300]
+
+
+def test_a_vocabulary_that_leaves_no_ids_is_refused() -> None:
+    with pytest.raises(ValueError, match="too few ids"):
+        Tokens({"a": 40_000})
 
 
 def test_pieces_that_go_on_with_a_word_are_told() -> None:
