@@ -15,6 +15,28 @@ _UNSEEN = re.compile(
 )
 # Letters of other alphabets that are drawn as Latin ones and stand between Latin ones only in disguise.
 _DRAWN_ALIKE = str.maketrans("аеорсухіјѕԁһӏο\N{GREEK SMALL LETTER ALPHA}ιν", "aeopcyxijsdhloaiv")  # noqa: RUF001  that is the point
+# What word processors put for ASCII signs: with these replaced, most Latin text is ASCII.
+_SIGNS = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u00a0": " "}
+)
+_LAST = frozenset(
+    [
+        "please",
+        "pls",
+        "thanks",
+        "you",
+        "thx",
+        "cheers",
+        "regards",
+        "merci",
+        "gracias",
+        "danke",
+        "grazie",
+        "much",
+        "lot",
+        "advance",
+    ]
+)
 _ALIKE = re.compile("[\u0370-\u056f]")
 _MIXED = re.compile(r"[^\W\d_]*(?:[a-z][а-яіјѕԁһӏ\u03b1-ω]|[а-яіјѕԁһӏ\u03b1-ω][a-z])[^\W\d_]*")  # noqa: RUF001  as above
 _QUOTED = re.compile(r"\"[^\"\n]{1,400}\"|“[^”\n]{1,400}”|«[^»\n]{1,400}»|`[^`\n]{1,400}`")
@@ -62,9 +84,12 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
+    text = text.translate(_SIGNS)
     for _ in range(2):  # lower case can bring forth marks, and compatibility forms upper case
         text = _UNSEEN.sub("", unicodedata.normalize("NFKD", text.lower()))
-    if text.isascii() or not _ALIKE.search(text):
+        if text.isascii():
+            return text.lower()
+    if not _ALIKE.search(text):
         return unicodedata.normalize("NFC", text)
     text = unicodedata.normalize("NFC", text)
     return _MIXED.sub(lambda word: word[0].translate(_DRAWN_ALIKE), text)
@@ -77,7 +102,9 @@ def without_courtesy(folded: str) -> str:
     """
     opened = _GREETING.match(folded)
     start = opened.end() if opened else 0
-    closed = _THANKS.search(folded, max(start, len(folded) - 60))
+    last = folded[-24:].rstrip(" \t\n\r,.!?").rpartition(" ")[2]
+    # Most texts end otherwise, and need no search.
+    closed = _THANKS.search(folded, max(start, len(folded) - 60)) if last in _LAST else None
     found = folded[start : closed.start() if closed else len(folded)].strip()
     return found or folded
 

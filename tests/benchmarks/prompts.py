@@ -257,8 +257,8 @@ def near(corpus: Corpus, tokens: Tokens) -> Report:
 
 
 def _plain(corpus: Corpus) -> list[str]:
-    """Words as people write them, without code."""
-    return [word for word in " ".join(corpus.talk).split() if word.strip(".,!?'").isalpha()]
+    """English words as people write them, without code."""
+    return [word for word in " ".join(corpus.talk).split() if word.isascii() and word.strip(".,!?'").isalpha()]
 
 
 def _prompt(words: Sequence[str], source: random.Random, count: int) -> str:
