@@ -20,23 +20,8 @@ _SIGNS = str.maketrans(
     {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u00a0": " "}
 )
 _LAST = frozenset(
-    [
-        "please",
-        "pls",
-        "thanks",
-        "you",
-        "thx",
-        "cheers",
-        "regards",
-        "merci",
-        "gracias",
-        "danke",
-        "grazie",
-        "much",
-        "lot",
-        "advance",
-    ]
-)
+    ("please", "pls", "thanks", "you", "thx", "cheers", "regards", "merci", "gracias", "danke", "grazie", "much")
+) | {"lot", "advance"}
 _ALIKE = re.compile("[\u0370-\u056f]")
 _MIXED = re.compile(r"[^\W\d_]*(?:[a-z][а-яіјѕԁһӏ\u03b1-ω]|[а-яіјѕԁһӏ\u03b1-ω][a-z])[^\W\d_]*")  # noqa: RUF001  as above
 _QUOTED = re.compile(r"\"[^\"\n]{1,400}\"|“[^”\n]{1,400}”|«[^»\n]{1,400}»|`[^`\n]{1,400}`")
