@@ -90,7 +90,7 @@ class Detector:
     ) -> None:
         self.channels = granted or Channels(channels())
         self.scorer = Scorer(tokens, self.channels, cells or 1 << (128 * prompts - 1).bit_length())
-        self.linkage = Linkage(tokens.bits, cells=1 << max(16, (8 * prompts - 1).bit_length()), keys=principals)
+        self.linkage = Linkage(tokens, cells=1 << max(16, (8 * prompts - 1).bit_length()), keys=principals)
         self._capacity = window
         self._most_prompts = prompts
         self._most = principals

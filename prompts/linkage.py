@@ -17,9 +17,13 @@ from numpy.typing import NDArray
 
 from prompts.prompt import Said
 from prompts.signals import spans
+from prompts.tokens import Tokens
 
 MEETING_BITS = 90.0
 MEETINGS, MEETINGS_WITH_TAG = 1.7, 0.9
+PIECE = 1.0
+"""Bits of a piece that goes on with a word."""
+
 FEWEST = 2
 """Runs that are worth so much, at least: no token tells more than 19 bits."""
 
@@ -46,14 +50,15 @@ class Linked:
 class Linkage:
     """Clusters of keys, in memory of eight bytes a cell and some hundred a key.
 
-    `bits` are those of each token of the vocabulary; `cells` is a power of two. `keys`: at most
-    so many are known; beyond that new ones are not linked. Nothing is undone: a link stays.
+    `cells` is a power of two. `keys`: at most so many are known; beyond that new ones are not
+    linked. Nothing is undone: a link stays.
     """
 
-    def __init__(self, bits: NDArray[np.float32], *, cells: int = 1 << 20, keys: int = 100_000) -> None:
+    def __init__(self, tokens: Tokens, *, cells: int = 1 << 20, keys: int = 100_000) -> None:
         if cells < 2 or cells & (cells - 1):
             raise ValueError("the number of cells must be a power of two")
-        self._bits = bits
+        # A long word in many pieces is one word: two people may well share it.
+        self._bits = np.where(tokens.begins, tokens.bits, np.float32(PIECE))
         self._shift = np.uint64(64 - (cells.bit_length() - 1))
         self._last: NDArray[np.int32] = np.full(cells, -1, np.int32)
         self._checks: NDArray[np.uint32] = np.zeros(cells, np.uint32)

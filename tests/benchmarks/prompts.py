@@ -262,11 +262,11 @@ def _plain(corpus: Corpus) -> list[str]:
 
 
 def _prompt(words: Sequence[str], source: random.Random, count: int) -> str:
-    """Stretches of one to three words from here and there: no two prompts share a long run."""
+    """Stretches of one or two words from here and there: no two prompts share a long run."""
     found: list[str] = []
     while len(found) < count:
         start = source.randrange(len(words) - 12)
-        found += words[start : start + source.randint(1, 3)]
+        found += words[start : start + source.randint(1, 2)]
     return " ".join(found[:count])
 
 

@@ -29,7 +29,7 @@ def said(*parts: str) -> Said:
 
 def test_keys_that_fill_one_template_are_linked() -> None:
     rng = np.random.default_rng(30)
-    linkage = Linkage(TOKENS.bits)
+    linkage = Linkage(TOKENS)
     for _ in range(4):
         for key in range(20):
             linkage.see(f"k{key}", said(filler(rng), TEMPLATE, filler(rng)), frozenset({f"ip:{key}"}))
@@ -41,7 +41,7 @@ def test_keys_that_fill_one_template_are_linked() -> None:
 
 def test_keys_that_share_only_an_address_are_not() -> None:
     rng = np.random.default_rng(31)
-    linkage = Linkage(TOKENS.bits)
+    linkage = Linkage(TOKENS)
     for _ in range(30):
         for key in range(10):
             linkage.see(f"k{key}", said(filler(rng, 30)), frozenset({"ip:1", "tenant:x"}))
@@ -52,7 +52,7 @@ def test_keys_that_share_only_an_address_are_not() -> None:
 @pytest.mark.parametrize(("tags", "prompts"), [(({"ip:1"}, {"ip:2"}), 3), (({"ip:1"}, {"ip:1"}), 2)])
 def test_a_shared_tag_lowers_what_is_needed(tags: tuple[set[str], set[str]], prompts: int) -> None:
     rng = np.random.default_rng(32)
-    linkage = Linkage(TOKENS.bits)
+    linkage = Linkage(TOKENS)
     first = next(
         seen
         for seen in range(1, 10)
@@ -64,7 +64,7 @@ def test_a_shared_tag_lowers_what_is_needed(tags: tuple[set[str], set[str]], pro
 
 def test_few_meetings_in_a_long_history_do_not_add_up() -> None:
     rng = np.random.default_rng(35)
-    linkage = Linkage(TOKENS.bits)
+    linkage = Linkage(TOKENS)
     for place in range(600):
         shared = (TEMPLATE,) if place % 40 == 0 else ()
         for key in ("a", "b"):
@@ -72,9 +72,18 @@ def test_few_meetings_in_a_long_history_do_not_add_up() -> None:
     assert linkage.cluster("a") is None
 
 
+def test_a_long_word_in_common_is_no_meeting() -> None:
+    rng = np.random.default_rng(37)
+    linkage = Linkage(TOKENS)
+    for _ in range(20):
+        for key in range(5):
+            linkage.see(f"k{key}", said(filler(rng), "donaudampfschifffahrtsgesellschaft", filler(rng)))
+    assert [linkage.cluster(f"k{key}") for key in range(5)] == [None] * 5
+
+
 def test_a_crowded_table_links_nobody() -> None:
     rng = np.random.default_rng(36)
-    linkage = Linkage(TOKENS.bits, cells=1 << 8)
+    linkage = Linkage(TOKENS, cells=1 << 8)
     for _ in range(100):
         for key in range(10):
             linkage.see(f"k{key}", said(filler(rng, 40)))
@@ -83,7 +92,7 @@ def test_a_crowded_table_links_nobody() -> None:
 
 def test_a_prompts_cluster_is_that_of_the_past() -> None:
     rng = np.random.default_rng(33)
-    linkage = Linkage(TOKENS.bits)
+    linkage = Linkage(TOKENS)
     for _ in range(9):
         for key in ("a", "b"):
             before = linkage.cluster(key)
@@ -93,7 +102,7 @@ def test_a_prompts_cluster_is_that_of_the_past() -> None:
 
 def test_clusters_and_keys_are_bounded() -> None:
     rng = np.random.default_rng(34)
-    linkage = Linkage(TOKENS.bits, keys=400)
+    linkage = Linkage(TOKENS, keys=400)
     for _ in range(4):
         for key in range(500):
             linkage.see(f"k{key}", said(TEMPLATE, filler(rng, 4)))
@@ -105,7 +114,7 @@ def test_clusters_and_keys_are_bounded() -> None:
 
 
 def test_too_short_a_prompt_links_nobody() -> None:
-    linkage = Linkage(TOKENS.bits)
+    linkage = Linkage(TOKENS)
     for _ in range(20):
         assert linkage.see("a", said("word5 word6")) is None
         assert linkage.see("b", said("word5 word6")) is None
@@ -113,4 +122,4 @@ def test_too_short_a_prompt_links_nobody() -> None:
 
 def test_a_size_that_is_no_power_of_two_is_refused() -> None:
     with pytest.raises(ValueError, match="power of two"):
-        Linkage(TOKENS.bits, cells=1000)
+        Linkage(TOKENS, cells=1000)
