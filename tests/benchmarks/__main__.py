@@ -17,6 +17,7 @@ from rich.console import Console
 from tests.benchmarks import (
     embedded,
     ledger_histories,
+    prompts,
     quotas,
     quotas_local,
     quotas_redis,
@@ -40,6 +41,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "ledger_histories": ledger_histories.run,
     "watermark": watermark.run,
     "similarity": similarity.run,
+    "prompts": prompts.run,
 }
 
 
