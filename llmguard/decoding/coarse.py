@@ -11,7 +11,8 @@ from typing import Final
 EDGES: Final = tuple(log(p) for p in (0.01, 0.1, 0.5, 0.9))
 STEPS: Final = (-6.0, -3.5, -1.5, -0.4, -0.05)
 """What is told of a probability below 1 %, 10 %, 50 %, 90 %, and above."""
-UNSAID: Final = re.compile(r"[\W_]+")
+UNSAID: Final = re.compile(r"\\.|[\W_]+")
+"""What is no letter and no digit of a JSON text, its escapes included."""
 NOISE: Final = sqrt(0.5)
 """The standard deviation of each of the two layers of noise, in nats; together 1."""
 
@@ -25,7 +26,7 @@ class Prompt:
 
 
 def prompt_of(text: str) -> Prompt:
-    """The prompt's digests. Case, spaces and punctuation do not change `plain`."""
+    """The digests of a prompt, given as JSON. Case, spaces and punctuation do not change `plain`."""
     plain = UNSAID.sub("", unicodedata.normalize("NFKC", text).casefold())
     return Prompt(_digest(text), _digest(plain))
 
