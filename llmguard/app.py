@@ -216,7 +216,6 @@ class App:
             async with asyncio.timeout(SETTLE_S):
                 for generation in (*self._older, self._generation):
                     await generation.finished()
-        await self._holdings.tend()
         self._metrics.share()
         # Each is closed, whatever becomes of the others; from the last to the first.
         async with contextlib.AsyncExitStack() as stack:

@@ -28,6 +28,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "quota_denials": ("Limits that a request did not fit into.", ("per", "of", "every_s")),
     "upstream_errors": ("Attempts at an upstream that failed.", ("upstream", "code")),
 }
+RESERVED, REFUNDED, OVERRUN = ("quota_reserved_tokens",), ("quota_refunded_tokens",), ("quota_overrun_tokens",)
 TIMES: dict[str, str] = {
     "request_duration_seconds": "From the request's head to the answer's end.",
     "first_byte_seconds": "From the request's head to the answer's first byte.",
@@ -99,11 +100,14 @@ class Metrics:
         self._tally.count(input_tokens, "tokens", model, "input")
         self._tally.count(output_tokens, "tokens", model, "output")
 
-    def settled(self, reserved: int, taken: int) -> None:
-        """Count a reservation of tokens and what became of it."""
-        self._tally.count(reserved, "quota_reserved_tokens")
-        self._tally.count(max(0, reserved - taken), "quota_refunded_tokens")
-        self._tally.count(max(0, taken - reserved), "quota_overrun_tokens")
+    def settled(self, reserved: int, taken: int, over: int) -> None:
+        """Count a reservation of tokens and what became of it; `over` is what came beyond its input or output."""
+        counts = self._tally.counts
+        counts[RESERVED] = counts.get(RESERVED, 0) + reserved
+        if taken < reserved:
+            counts[REFUNDED] = counts.get(REFUNDED, 0) + reserved - taken
+        if over:
+            counts[OVERRUN] = counts.get(OVERRUN, 0) + over
 
     def over_limit(self, rules: Iterable[Rule]) -> None:
         """Count the limits that were too tight for a request."""
@@ -166,6 +170,8 @@ class _Exposition(Collector):
             for key, amount in self._tally.counts.items():
                 if key[0] == name:
                     counter.add_metric(key[1:], amount)
+            if not labels and not counter.samples:
+                counter.add_metric((), 0)
             yield counter
         for name, what in TIMES.items():
             histogram = HistogramMetricFamily(f"llmguard_{name}", what, labels=("endpoint",))

@@ -286,6 +286,33 @@ def test_message(content: str, message: str) -> None:
     assert message in [mistake.message for mistake in mistakes(content)]
 
 
+def test_what_limits_name_is_there() -> None:
+    content = """\
+secret: env:LLMGUARD_SECRET
+upstreams: {up: {kind: openai, base_url: "http://h"}}
+models:
+  a: {task: chat, upstream: up, model: x}
+  b: {task: chat, upstream: up, model: y}
+groups:
+  large: [a, c*]                                                                # <- groups.large[1]
+policies:
+  p:
+    models: [a]
+    degrade: {model: b}                                                         # <- policies.p.degrade.model
+    limits:
+      - {per: key, of: tokens, limit: 1, models: ["@large", "a", "*"]}
+      - {per: key, of: tokens, limit: 1, models: ["@lrge"]}                     # <- policies.p.limits[1].models[0]
+  q:
+    degrade: {model: bb}                                                        # <- policies.q.degrade.model
+  r:
+    limits:
+      - {per: key, of: tokens, limit: 1, on_exceed: degrade}                    # <- policies.r.limits[0].on_exceed
+"""
+    found = mistakes(content)
+    assert [(m.line, m.key) for m in found] == expected(content)
+    assert "there is no group of this name; did you mean 'large'?" in [m.message for m in found]
+
+
 def test_name_that_is_not_plain_is_quoted_in_the_key() -> None:
     content = text(models="models:\n  gpt-4.1: {task: chats, upstream: up, model: x}")
     assert [m.key for m in mistakes(content)] == ['models["gpt-4.1"].task']

@@ -13,7 +13,6 @@ from llmguard.settings import (
     Policy,
     Prompts,
     Settings,
-    StoreSettings,
     Watermark,
 )
 from llmguard.unenforced import unenforced
@@ -29,18 +28,14 @@ EVERY_PROTECTION = Policy(
 )
 
 
-def keys(policy: Policy, store: StoreSettings | None = None) -> list[str]:
+def keys(policy: Policy) -> list[str]:
     """The keys that are warned of."""
-    settings = Settings(
-        secret=SecretStr("s" * 32), store=store or StoreSettings(), upstreams={}, models={}, policies={"p": policy}
-    )
+    settings = Settings(secret=SecretStr("s" * 32), upstreams={}, models={}, policies={"p": policy})
     return [notice.key for notice in unenforced(settings)]
 
 
 def test_every_protection_that_is_not_enforced_is_named() -> None:
-    assert keys(EVERY_PROTECTION, StoreSettings(url="redis://h", on_failure="share")) == [
-        "store.on_failure",
-        "policies.p.limits",
+    assert keys(EVERY_PROTECTION) == [
         "policies.p.decoding",
         "policies.p.outputs.scores",
         "policies.p.outputs.embeddings",
@@ -55,6 +50,7 @@ def test_every_protection_that_is_not_enforced_is_named() -> None:
     "policy",
     [
         Policy(),
+        Policy(limits=(LIMIT,)),
         Policy(outputs=Outputs(scores="full")),
         Policy(prompts=Prompts(detect=False)),
         Policy(watermark=Watermark(scheme="none")),

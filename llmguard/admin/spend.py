@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmguard.errors import Denial, Refused
 from llmguard.keyring import Keyring
 from llmguard.quota.headers import reset_s
-from llmguard.quota.rules import Measure, Rule, Rules, subject
+from llmguard.quota.rules import Measure, Rule, Rules
 from llmguard.settings import Settings
 from llmguard.store.ledger import Counter, Ledger, Level
 
@@ -95,8 +95,7 @@ class SpendApi:
                 raise Refused(Denial("not_found"))
             policy = record.policy
         rules = list(Rules(self._settings()).per(scope, policy))
-        name = subject(scope, "" if scope == "global" else id)
-        return rules, [Counter(name, rule.measure, rule.every_s) for rule in rules]
+        return rules, [rule.counter("" if scope == "global" else id) for rule in rules]
 
 
 def spend_router(ledger: Ledger, settings: Callable[[], Settings], keyring: Callable[[], Keyring]) -> APIRouter:

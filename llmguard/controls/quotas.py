@@ -12,11 +12,11 @@ from llmguard.errors import Denial
 from llmguard.exchange import Exchange, Outcome
 from llmguard.metrics import Metrics
 from llmguard.quota.challenge import LIFETIME_S, Challenges
-from llmguard.quota.headers import rate_limit_headers
+from llmguard.quota.headers import RateLimitHeaders
 from llmguard.quota.holdings import Holdings
-from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, needs
+from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, input_bound, needs
 from llmguard.quota.reservation import Reservation
-from llmguard.quota.rules import MEASURES, Rule, Rules, counters
+from llmguard.quota.rules import MEASURES, Applied, Rule, Rules
 from llmguard.settings import Decoding, Settings
 from llmguard.store.ledger import Charge, Counter, Receipt
 from llmguard.store.store import StoreUnavailable
@@ -26,6 +26,7 @@ from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.engine_fields import foreign
 from llmguard.wire.model_request import ModelRequest
 
+NO_DECODING: Final = Decoding()
 CHALLENGE, SOLUTION, DEGRADED = b"x-llmguard-challenge", b"x-llmguard-solution", b"x-llmguard-degraded"
 INLINE_BYTES: Final = 16_384
 """A longer body is tokenized in a thread: it would hold up everybody else for over 5 ms."""
@@ -36,10 +37,15 @@ class Plan(msgspec.Struct, frozen=True):
     """A request as it would be sent, and what it would hold."""
 
     exchange: Exchange
-    rules: tuple[Rule, ...]
+    applied: Applied
     needs: Needs
     charges: tuple[Charge, ...]
-    counter: TokenCounter | None
+    keep: bool
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that hold."""
+        return self.applied.rules
 
 
 class Quotas(Step):
@@ -59,6 +65,7 @@ class Quotas(Step):
         metrics: Metrics,
     ) -> None:
         self._rules = Rules(settings)
+        self._told: dict[Applied, RateLimitHeaders] = {}
         self._models = settings.models
         self._prices = settings.credits
         self._observe = settings.mode == "observe"
@@ -98,9 +105,10 @@ class Quotas(Step):
         if held.kept is not None and (counter := self._counter(exchange)) is not None:
             counted = counter.text("".join(held.kept)) if outcome.usage is None else None
         taken = held.needs.taken(outcome.usage, outcome.code, held.relayed_bytes, counted)
-        await self._holdings.settle(exchange.id, tuple(taken[place] for place in held.places))
-        reserved = held.needs.amounts[TOKENS_AT]
-        self._metrics.settled(reserved, taken[TOKENS_AT])
+        await self._holdings.settle(exchange.id, [taken[place] for place in held.places])
+        need, given, made = held.needs, taken[INPUT_AT], taken[OUTPUT_AT]
+        over = max(0, given - need.input_tokens) + max(0, made - need.output_tokens)
+        self._metrics.settled(need.input_tokens + need.output_tokens, given + made, over)
 
     # --- what a request would hold ---------------------------------------------------------
 
@@ -109,22 +117,27 @@ class Quotas(Step):
         request, target = exchange.request, exchange.target
         if request is None or target is None:
             return None
-        rules = self._rules.of(exchange.principal.policy, exchange.endpoint.name, exchange.model)
-        if not rules:
+        applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, exchange.model)
+        if not applied.rules:
             return None
-        counter = self._counter(exchange)
-        counted = await _counted(counter, request, exchange.body_bytes)
-        need = needs(request, exchange.body_bytes, counted, self._prices)
+        counter = self._upstreams[target.upstream].counter
+        given = await _counted(counter, request, exchange.body_bytes)
         if cap(request) is None:
-            request = capped(request, self._cap(exchange, request, rules, need.input_tokens))
-            need = needs(request, exchange.body_bytes, counted, self._prices)
-            exchange = replace(exchange, request=request)
-        return Plan(exchange, rules, need, self._charges(exchange, rules, need), counter)
+            request = capped(request, self._cap(exchange, request, applied.rules, given))
+        need = needs(request, given, self._prices)
+        return Plan(exchange, applied, need, self._charges(exchange, applied, need), keep=counter is not None)
 
-    def _charges(self, exchange: Exchange, rules: tuple[Rule, ...], need: Needs) -> tuple[Charge, ...]:
+    def _charges(self, exchange: Exchange, applied: Applied, need: Needs) -> tuple[Charge, ...]:
         solution = exchange.head.headers.get(SOLUTION)
+        amounts, counters = need.amounts, applied.counters(exchange.principal)
+        if solution is None and not self._observe:
+            return tuple(
+                [
+                    Charge(counter, rule.limit, amounts[rule.place])
+                    for rule, counter in zip(applied.rules, counters, strict=True)
+                ]
+            )
         solved = None if solution is None else self._challenges.solution(exchange.principal.key, solution)
-        amounts = need.amounts
         charges = tuple(
             Charge(
                 counter,
@@ -132,7 +145,7 @@ class Quotas(Step):
                 amounts[rule.place],
                 self._observe or (solved is not None and rule.on_exceed == "challenge"),
             )
-            for rule, counter in zip(rules, counters(rules, exchange.principal), strict=True)
+            for rule, counter in zip(applied.rules, counters, strict=True)
         )
         if solved is None:
             return charges
@@ -141,13 +154,15 @@ class Quotas(Step):
 
     def _cap(self, exchange: Exchange, request: ModelRequest, rules: Sequence[Rule], given: int) -> int:
         """The policy's cap on one choice, or what the tightest limit can ever hold beside the input."""
-        most = (exchange.policy.decoding or Decoding()).max_output_tokens
+        most = (exchange.policy.decoding or NO_DECODING).max_output_tokens
         if isinstance(request, CompletionRequest):
             most = min(most, COMPLETION_TOKENS)
         choices = choices_of(request)
-        rooms = [rule.limit - given for rule in rules if rule.place == TOKENS_AT]
-        rooms += [rule.limit for rule in rules if rule.place == OUTPUT_AT]
-        return max(1, min([most, *(room // choices for room in rooms)]))
+        for rule in rules:
+            if rule.place == TOKENS_AT or rule.place == OUTPUT_AT:
+                room = (rule.limit - (given if rule.place == TOKENS_AT else 0)) // choices
+                most = min(most, room)
+        return max(1, most)
 
     def _counter(self, exchange: Exchange) -> TokenCounter | None:
         return self._upstreams[exchange.target.upstream].counter if exchange.target is not None else None
@@ -155,8 +170,7 @@ class Quotas(Step):
     # --- what becomes of it ------------------------------------------------------------------
 
     def _held(self, plan: Plan, receipt: Receipt) -> Exchange:
-        rules, exchange = plan.rules, plan.exchange
-        places = tuple(rule.place for rule in rules)
+        rules, exchange, places = plan.rules, plan.exchange, plan.applied.places
         if len(plan.charges) > len(rules):
             places = (*places, 0)  # the solution: used by a request that was served
         observed = exchange.observed
@@ -168,14 +182,15 @@ class Quotas(Step):
                 observed = (*observed, (self.name, _code(past)))
         return replace(
             exchange,
-            reservation=Reservation(plan.charges, places, plan.needs, keep=plan.counter is not None),
+            request=plan.needs.request,
+            reservation=Reservation(plan.charges, places, plan.needs, keep=plan.keep),
             observed=observed,
-            headers=(*exchange.headers, *rate_limit_headers(rules, receipt.levels[: len(rules)])),
+            headers=exchange.headers + self._headers(plan.applied).of(receipt.levels),
         )
 
     def _denied(self, plan: Plan, receipt: Receipt) -> Denial:
         past = [plan.rules[place] for place in receipt.exceeded if place < len(plan.rules)]
-        headers = rate_limit_headers(plan.rules, receipt.levels[: len(plan.rules)])
+        headers = self._headers(plan.applied).of(receipt.levels)
         self._metrics.over_limit(past)
         if self._modes(plan, receipt) <= {"challenge"}:
             challenge = self._challenges.issue(plan.exchange.principal.key)
@@ -184,6 +199,12 @@ class Quotas(Step):
         limits = "; ".join(rule.title for rule in past)
         message = f"Limit reached: {limits}." if wait is not None else f"The request is more than is left of: {limits}."
         return Denial(_code(past), message, retry_after_s=wait, hopeless=wait is None, headers=headers)
+
+    def _headers(self, applied: Applied) -> RateLimitHeaders:
+        found = self._told.get(applied)
+        if found is None:
+            found = self._told[applied] = RateLimitHeaders(applied.rules)
+        return found
 
     def _modes(self, plan: Plan, receipt: Receipt) -> set[str]:
         return {plan.rules[place].on_exceed for place in receipt.exceeded if place < len(plan.rules)}
@@ -209,12 +230,14 @@ class Quotas(Step):
         return await self._plan(replace(exchange, headers=(*exchange.headers, told)))
 
 
-async def _counted(counter: TokenCounter | None, request: ModelRequest, body_bytes: int) -> int | None:
-    if counter is None:
-        return None
-    if body_bytes <= INLINE_BYTES:
-        return counter.prompt(request)
-    return await asyncio.to_thread(counter.prompt, request)
+async def _counted(counter: TokenCounter | None, request: ModelRequest, body_bytes: int) -> int:
+    """The tokens of the input, or a bound of them."""
+    counted = None
+    if counter is not None and body_bytes <= INLINE_BYTES:
+        counted = counter.prompt(request)
+    elif counter is not None:
+        counted = await asyncio.to_thread(counter.prompt, request)
+    return input_bound(request, body_bytes) if counted is None else counted
 
 
 def _code(past: Sequence[Rule]) -> str:

@@ -3,31 +3,57 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from llmguard.quota.durations import spelled
 from llmguard.quota.rules import TOKENS, Rule
 from llmguard.store.ledger import Level
 
 Header = tuple[bytes, bytes]
-KINDS: Final = {"requests": b"requests", **dict.fromkeys(TOKENS, b"tokens")}
+KINDS: Final = {"requests": frozenset({"requests"}), "tokens": TOKENS}
 
 
-def rate_limit_headers(rules: Sequence[Rule], levels: Sequence[Level]) -> tuple[Header, ...]:
+class Told(msgspec.Struct, frozen=True):
+    """A limit that counts requests or tokens: its place among the rules, and what never changes of its headers."""
+
+    place: int
+    rule: Rule
+    limit: Header
+    remaining: bytes
+    reset: bytes
+    window: Header | None
+
+
+class RateLimitHeaders:
     """Limit, what remains and when all of it is back, for the tightest limit of requests and of tokens."""
-    tightest: dict[bytes, tuple[int, Rule, Level]] = {}
-    for rule, level in zip(rules, levels, strict=True):
-        kind = KINDS.get(rule.of)
-        if kind is None:
-            continue
-        left = rule.limit - level.spent - level.reserved
-        if kind not in tightest or left < tightest[kind][0]:
-            tightest[kind] = (left, rule, level)
-    headers: list[Header] = []
-    for kind, (left, rule, level) in tightest.items():
-        headers.append((b"x-ratelimit-limit-" + kind, b"%d" % rule.limit))
-        headers.append((b"x-ratelimit-remaining-" + kind, b"%d" % max(0, left)))
-        if (reset := reset_s(rule, level)) is not None:
-            headers.append((b"x-ratelimit-reset-" + kind, spelled(reset).encode()))
-    return tuple(headers)
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        kinds = [
+            [_told(kind, place, rule) for place, rule in enumerate(rules) if rule.of in measures]
+            for kind, measures in KINDS.items()
+        ]
+        self._kinds = [kind for kind in kinds if kind]
+
+    def of(self, levels: Sequence[Level]) -> tuple[Header, ...]:
+        """The headers for these levels of the rules."""
+        headers: list[Header] = []
+        for kind in self._kinds:
+            tightest, least = kind[0], 1 << 62
+            for told in kind:
+                level = levels[told.place]
+                left = told.rule.limit - level.spent - level.reserved
+                if left < least:
+                    tightest, least = told, left
+            headers.append(tightest.limit)
+            headers.append((tightest.remaining, b"%d" % (least if least > 0 else 0)))
+            level = levels[tightest.place]
+            if level.reserved and tightest.window is not None:
+                headers.append(tightest.window)
+            elif (seconds := reset_s(tightest.rule, level)) is not None:
+                headers.append((tightest.reset, spelled(seconds).encode()))
+        return tuple(headers)
 
 
 def reset_s(rule: Rule, level: Level) -> float | None:
@@ -35,3 +61,16 @@ def reset_s(rule: Rule, level: Level) -> float | None:
     if rule.every_s is None:
         return None
     return rule.every_s if level.reserved else level.reset_s
+
+
+def _told(kind: str, place: int, rule: Rule) -> Told:
+    name = kind.encode()
+    reset = b"x-ratelimit-reset-" + name
+    return Told(
+        place=place,
+        rule=rule,
+        limit=(b"x-ratelimit-limit-" + name, b"%d" % rule.limit),
+        remaining=b"x-ratelimit-remaining-" + name,
+        reset=reset,
+        window=None if rule.every_s is None else (reset, spelled(rule.every_s).encode()),
+    )

@@ -33,11 +33,11 @@ NOTHING: Final[Amounts] = (0, 0, 0, 0, 0, 0)
 class Needs(msgspec.Struct, frozen=True):
     """A request's bounds. `choices` is how many answers it asks for, `logits` how many log-probabilities a token."""
 
+    request: ModelRequest
     input_tokens: int
     output_tokens: int
     choices: int
     logits: int
-    text_bytes: int
     prices: Credits
 
     @property
@@ -65,25 +65,23 @@ class Needs(msgspec.Struct, frozen=True):
             given, made = self.input_tokens, most
         else:
             read, made = usage.prompt_tokens, usage.completion_tokens
-            given = read if read * CREDIBLE_BYTES >= self.text_bytes else self.input_tokens
+            # A bound is no smaller than the text: only what is far below it needs a look at the text itself.
+            credible = read * CREDIBLE_BYTES >= self.input_tokens or read * CREDIBLE_BYTES >= _text_bytes(self.request)
+            given = read if credible else self.input_tokens
             made = made if made * CREDIBLE_BYTES >= relayed_bytes else max(made, most)
         return *self._amounts(given, made)[:-1], 0
 
 
-def needs(request: ModelRequest, body_bytes: int, counted: int | None, prices: Credits) -> Needs:
-    """The bounds of a request that names its cap. `counted` is its input in tokens, where the tokenizer is here."""
-    choices = choices_of(request)
+def input_bound(request: ModelRequest, body_bytes: int) -> int:
+    """The most tokens that a body of so many bytes can be for a model."""
     pictures, picture_bytes = _pictures(request)
-    text_bytes = max(0, body_bytes - picture_bytes)
-    bound = text_bytes + TEMPLATE_TOKENS + pictures * IMAGE_TOKENS
-    return Needs(
-        input_tokens=bound if counted is None else counted,
-        output_tokens=(cap(request) or 0) * choices,
-        choices=choices,
-        logits=_logits(request),
-        text_bytes=_text_bytes(request),
-        prices=prices,
-    )
+    return max(0, body_bytes - picture_bytes) + TEMPLATE_TOKENS + pictures * IMAGE_TOKENS
+
+
+def needs(request: ModelRequest, input_tokens: int, prices: Credits) -> Needs:
+    """The bounds of a request that names its cap."""
+    choices = choices_of(request)
+    return Needs(request, input_tokens, (cap(request) or 0) * choices, choices, _logits(request), prices)
 
 
 def cap(request: ModelRequest) -> int | None:
@@ -117,13 +115,8 @@ def _pictures(request: ModelRequest) -> tuple[int, int]:
     """How many pictures a request holds, and the bytes that they are in it."""
     if isinstance(request, CompletionRequest):
         return 0, 0
-    urls = [
-        len(part.image_url.url)
-        for message in request.messages
-        if isinstance(message.content, list)
-        for part in message.content
-        if isinstance(part, ImagePart)
-    ]
+    parts = [part for message in request.messages if type(message.content) is list for part in message.content]
+    urls = [len(part.image_url.url) for part in parts if isinstance(part, ImagePart)]
     return len(urls), sum(urls)
 
 

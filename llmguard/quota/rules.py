@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final, Literal, TypeAlias
 
@@ -26,6 +25,7 @@ MEASURES: Final[tuple[Measure, ...]] = (
 TOKENS: Final = frozenset({"tokens", "input_tokens", "output_tokens"})
 BUDGET_S: Final = 3600.0
 """From here on a window is a budget: who has used it up is told to come back tomorrow, not in a moment."""
+MAX_KNOWN: Final = 10_000
 SITE_BITS: Final = 64
 """An IPv6 client is its /64: that many addresses are every household's own."""
 
@@ -46,11 +46,39 @@ class Rule(msgspec.Struct, frozen=True):
         """Whether waiting for it is nothing that a client does between two attempts."""
         return self.of != "concurrent" and (self.every_s is None or self.every_s >= BUDGET_S)
 
+    def counter(self, id: str) -> Counter:
+        """The counter of a subject of this scope."""
+        return Counter(subject(self.per, id), self.measure, self.every_s, self.of == "concurrent")
+
     @property
     def title(self) -> str:
         """How it is called towards a client: `20000 tokens per user every 60s`."""
         every = f" every {self.every_s:g}s" if self.every_s is not None else ""
         return f"{self.limit} {self.of.replace('_', ' ')} per {self.per}{every}"
+
+
+class Applied:
+    """The rules that hold for a kind of request, and whose counters they are.
+
+    `places` are those of the rules' measures. What is worked out for a principal is kept, for MAX_KNOWN of them: to
+    make the names of its counters anew for every request took as long as to charge them.
+    """
+
+    __slots__ = ("_known", "places", "rules")
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        self.places = tuple(rule.place for rule in rules)
+        self._known: dict[Principal, tuple[Counter, ...]] = {}
+
+    def counters(self, who: Principal) -> tuple[Counter, ...]:
+        """The counters of the rules for a principal, in their order."""
+        found = self._known.get(who)
+        if found is None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            found = self._known[who] = tuple(rule.counter(_id(rule.per, who)) for rule in self.rules)
+        return found
 
 
 class Rules:
@@ -59,9 +87,9 @@ class Rules:
     def __init__(self, settings: Settings) -> None:
         self._policies = settings.policies
         self._groups = settings.groups
-        self._known: dict[tuple[str, str, str], tuple[Rule, ...]] = {}
+        self._known: dict[tuple[str, str, str], Applied] = {}
 
-    def of(self, policy: str, endpoint: str, model: str) -> tuple[Rule, ...]:
+    def of(self, policy: str, endpoint: str, model: str) -> Applied:
         """The rules for a request to a configured model; none for the nameless policy of `mode: observe`."""
         place = (policy, endpoint, model)
         found = self._known.get(place)
@@ -74,9 +102,9 @@ class Rules:
         chosen = [found for name, found in self._policies.items() if policy in (None, name)]
         return _distinct(compiled(limit) for found in chosen for limit in found.limits if limit.per == scope)
 
-    def _find(self, policy: str, endpoint: str, model: str) -> tuple[Rule, ...]:
+    def _find(self, policy: str, endpoint: str, model: str) -> Applied:
         limits = self._policies.get(policy, Policy(limits=())).limits
-        return _distinct(compiled(limit) for limit in limits if self._holds(limit, endpoint, model))
+        return Applied(_distinct(compiled(limit) for limit in limits if self._holds(limit, endpoint, model)))
 
     def _holds(self, limit: Limit, endpoint: str, model: str) -> bool:
         if limit.on and endpoint not in limit.on:
@@ -112,12 +140,6 @@ def _distinct(rules: Iterator[Rule]) -> tuple[Rule, ...]:
         if known is None or rule.limit < known.limit:
             tightest[rule.per, rule.measure] = rule
     return tuple(tightest.values())
-
-
-@lru_cache(maxsize=65_536)
-def counters(rules: tuple[Rule, ...], who: Principal) -> tuple[Counter, ...]:
-    """The counters of these rules for a principal, in their order."""
-    return tuple(Counter(subject(rule.per, _id(rule.per, who)), rule.measure, rule.every_s) for rule in rules)
 
 
 def subject(per: str, id: str) -> str:

@@ -19,6 +19,9 @@ from typing import TypeVar
 import msgspec
 
 from llmguard.clock import Clock
+from llmguard.store import shelf_file
+from llmguard.store.ledger_local import LocalLedger
+from llmguard.store.shelf_file import FileShelf
 from llmguard.store.store import KeyConflict, KeyRecord, StoreUnavailable, by_age, present
 
 FILE = "llmguard.sqlite3"
@@ -64,8 +67,15 @@ class FileStore:
             path = _prepare(directory)
             self._writer = _open(path, busy_s=timeout_s)
             self._reader = _open(path, busy_s=RECOVERY_S)
+            shelf = FileShelf(self._reader, self._writer, self._thread, clock=clock)
         except FAILURES as error:
             raise StoreUnavailable("the store's file cannot be opened") from error
+        self._ledger = LocalLedger(clock=clock, durable=shelf)
+
+    @property
+    def ledger(self) -> LocalLedger:
+        """The quotas' counters."""
+        return self._ledger
 
     async def put_key(self, record: KeyRecord) -> None:
         """Add a key, and delete those that are gone."""
@@ -92,10 +102,13 @@ class FileStore:
         await self._read(GET, "")
 
     async def close(self) -> None:
-        """Close the file, after the write that may still run."""
-        await self._write(self._writer.close)
-        self._thread.shutdown(wait=False)
-        self._reader.close()
+        """Close the file, after the write that may still run and that of what was spent."""
+        try:
+            await self._ledger.close()
+        finally:
+            await self._write(self._writer.close)
+            self._thread.shutdown(wait=False)
+            self._reader.close()
 
     async def _read(self, query: str, value: str) -> list[KeyRecord]:
         try:
@@ -164,6 +177,6 @@ def _open(path: Path, *, busy_s: float) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # a revocation must outlive a power cut
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.executescript(SCHEMA)
+    connection.executescript(SCHEMA + shelf_file.SCHEMA)
     connection.execute(f"PRAGMA busy_timeout = {round(busy_s * 1000)}")
     return connection

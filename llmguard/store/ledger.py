@@ -7,7 +7,8 @@ interval after a pause. The price is memory, bounded by putting spends together:
 `every_s` / RESOLUTION late, never early.
 
 What a request may spend is reserved before it and counts until it is settled; what it did spend counts from the
-settlement on. A reservation whose holder dies ends with its lease, and is then spent in full.
+settlement on. A reservation whose holder dies ends with its lease, and is then spent in full; of a level, such as
+running requests, nothing is ever spent: what is reserved of it is free again.
 """
 
 from collections.abc import Sequence
@@ -25,12 +26,14 @@ class Counter(msgspec.Struct, frozen=True):
     """One quota of one subject.
 
     `subject` is who spends, such as `user:alice`; `measure` what, in the words of the settings and unlike that of the
-    subject's other counters; neither holds a brace. Without `every_s` (seconds) nothing that is spent returns.
+    subject's other counters; neither holds a brace. Without `every_s` (seconds) nothing that is spent returns. A
+    `level` is only ever reserved.
     """
 
     subject: str
     measure: str
     every_s: float | None
+    level: bool = False
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -81,7 +84,7 @@ class Ledger(Protocol):
 
         Where the lease had ended the amounts are spent already: then only what goes beyond them is added, and
         nothing is given back, so that a late end never changes a newer window. A second settlement changes nothing
-        (but what goes beyond the amounts).
+        (but what goes beyond the amounts). Where it raises, the ledger goes on trying: nobody need ask again.
         """
         ...
 

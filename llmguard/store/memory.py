@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from llmguard.clock import Clock
+from llmguard.store.ledger_local import LocalLedger
 from llmguard.store.store import KeyConflict, KeyRecord, by_age, present
 
 
@@ -13,6 +14,12 @@ class MemoryStore:
         self._clock = clock
         self._keys: dict[str, KeyRecord] = {}
         self._ids: dict[str, str] = {}
+        self._ledger = LocalLedger(clock=clock)
+
+    @property
+    def ledger(self) -> LocalLedger:
+        """The quotas' counters."""
+        return self._ledger
 
     async def put_key(self, record: KeyRecord) -> None:
         """Add a key, and drop those that are gone."""
@@ -50,7 +57,8 @@ class MemoryStore:
         """Memory is always there."""
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Let go of the ledger."""
+        await self._ledger.close()
 
     def _set(self, record: KeyRecord) -> None:
         if any(self._ids.get(secret.lookup, record.id) != record.id for secret in record.secrets):

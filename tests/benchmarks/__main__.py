@@ -14,15 +14,18 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from tests.benchmarks import embedded, relay, start, stream
+from tests.benchmarks import embedded, ledger_histories, quotas, quotas_local, relay, start, stream
 from tests.benchmarks.peers import BUILD
 from tests.benchmarks.report import Report, show
 
 BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "relay": lambda seconds: [relay.run(seconds)],
     "stream": stream.run,
+    "quotas": quotas.run,
     "start": lambda _: [start.run()],
     "embedded": lambda _: [embedded.run()],
+    "quotas_local": quotas_local.run,
+    "ledger_histories": ledger_histories.run,
 }
 
 

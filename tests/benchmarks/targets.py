@@ -19,6 +19,9 @@ POLICY = {"models": ["*"]}
 """What llmguard enforces while it is measured."""
 
 
+Limits = Mapping[str, object] | None
+
+
 class AbsentError(Exception):
     """A target that is not installed here; the text says why."""
 
@@ -72,18 +75,18 @@ def nginx_whole_target(site: Site) -> Iterator[Target]:
         yield Target("nginx+upstream", process, {"mock": url}, {"mock": bearer(site)})
 
 
-def guard_settings(site: Site, port: int) -> dict[str, object]:
+def guard_settings(site: Site, port: int, home: Path, policy: object, store: str | None) -> dict[str, object]:
     """llmguard's settings: a key, a policy, an OpenAI upstream for each model."""
     return {
         "secret": "env:LLMGUARD_SECRET",
         "server": {"host": HOST, "port": port},
-        "store": {"url": f"file:{site.directory / 'guard' / 'data'}"},
+        "store": {"url": store or f"file:{home / 'data'}"},
         "upstreams": {
             model: {"kind": "openai", "base_url": url, "api_key": "env:BENCH_UPSTREAM_KEY"}
             for model, url in site.upstreams.items()
         },
         "models": {model: {"task": "chat", "upstream": model, "model": "mock"} for model in site.upstreams},
-        "policies": {"bench": POLICY},
+        "policies": {"bench": policy},
         "keys": [{"id": "bench", "secret": "env:BENCH_KEY", "user": "bench", "tenant": "bench", "policy": "bench"}],
     }
 
@@ -95,37 +98,44 @@ def guard_env(site: Site) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def guard_target(site: Site, *flags: str) -> Iterator[Target]:
-    """llmguard, its audit lines thrown away; `flags` are the interpreter's."""
-    port, home = free_port(), site.directory / "guard"
+def guard_target(
+    site: Site, *flags: str, name: str = "llmguard", policy: object = POLICY, store: str | None = None
+) -> Iterator[Target]:
+    """llmguard, its audit lines thrown away; `flags` are the interpreter's, `store` a URL in place of a file's."""
+    port, home = free_port(), site.directory / name
     home.mkdir(exist_ok=True)
     config = home / "llmguard.yaml"
-    config.write_text(json.dumps(guard_settings(site, port)))
+    config.write_text(json.dumps(guard_settings(site, port, home, policy, store)))
     serve = ["-m", "llmguard", "serve", "--config", str(config), "--host", HOST, "--port", str(port)]
     ready = f"http://{HOST}:{port}/health/ready"
     with running([sys.executable, *flags, *serve], ready=ready, directory=home, env=guard_env(site)) as process:
-        yield openai_target("llmguard", process, port, site)
+        yield openai_target(name, process, port, site)
 
 
 @contextlib.contextmanager
-def litellm_target(site: Site) -> Iterator[Target]:
-    """LiteLLM's proxy, without a database, without telemetry."""
+def litellm_target(
+    site: Site, *, name: str = "litellm", limits: Limits = None, more: Limits = None
+) -> Iterator[Target]:
+    """LiteLLM's proxy, without a database, without telemetry; `limits` of each model, `more` of the settings."""
     if not LITELLM.exists():
         raise AbsentError(f"LiteLLM is not installed; {INSTALL}")
-    port, home = free_port(), site.directory / "litellm"
+    port, home = free_port(), site.directory / name
     home.mkdir()
     models = [
-        {"model_name": model, "litellm_params": {"model": "openai/mock", "api_base": url, "api_key": "upstream"}}
+        {
+            "model_name": model,
+            "litellm_params": {"model": "openai/mock", "api_base": url, "api_key": "upstream", **dict(limits or {})},
+        }
         for model, url in site.upstreams.items()
     ]
     config = home / "config.yaml"
     general = {"general_settings": {"master_key": site.key}, "litellm_settings": {"telemetry": False}}
-    config.write_text(json.dumps({"model_list": models, **general}))
+    config.write_text(json.dumps({"model_list": models, **general, **dict(more or {})}))
     command = [str(LITELLM), "--config", str(config), "--host", HOST, "--port", str(port), "--num_workers", "1"]
     env = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     ready = f"http://{HOST}:{port}/health/liveliness"
     with running(command, ready=ready, directory=home, env=env) as process:
-        yield openai_target("litellm", process, port, site)
+        yield openai_target(name, process, port, site)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 
 class FakeClock:
-    """Both times go on together, by `advance` alone."""
+    """Both times go on together, by `advance` alone; the wall clock alone may be set."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._now = now
@@ -12,6 +12,10 @@ class FakeClock:
         """Let `s` seconds pass."""
         self._now += s
         self._elapsed += s
+
+    def set_wall(self, s: float) -> None:
+        """Let somebody set the wall clock by `s` seconds; no time passes."""
+        self._now += s
 
     def monotonic(self) -> float:
         """Seconds since the clock was made."""

@@ -1,6 +1,6 @@
 """What a client is told of its quotas."""
 
-from llmguard.quota.headers import rate_limit_headers
+from llmguard.quota.headers import RateLimitHeaders
 from llmguard.quota.rules import Rules
 from llmguard.store.ledger import Level
 from tests.guarded import settings
@@ -12,12 +12,12 @@ LIMITS = [
     {"per": "user", "of": "output_tokens", "limit": 30_000},
     {"per": "tenant", "of": "concurrent", "limit": 2},
 ]
-RULES = Rules(settings(policies={"public": {"limits": LIMITS}, "narrow": {}})).of("public", "chat", "chat")
+RULES = Rules(settings(policies={"public": {"limits": LIMITS}, "narrow": {}})).of("public", "chat", "chat").rules
 
 
 def told(*levels: Level) -> dict[str, str]:
     """The headers."""
-    return {name.decode(): value.decode() for name, value in rate_limit_headers(RULES, levels)}
+    return {name.decode(): value.decode() for name, value in RateLimitHeaders(RULES).of(levels)}
 
 
 def test_the_tightest_of_each_kind() -> None:
@@ -39,4 +39,4 @@ def test_reset_is_when_what_is_spent_is_back_and_nothing_remains_below_nothing()
 
 
 def test_without_limits_nothing_is_said() -> None:
-    assert rate_limit_headers((), ()) == ()
+    assert RateLimitHeaders(()).of(()) == ()

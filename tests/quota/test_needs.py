@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.quota.needs import IMAGE_TOKENS, NOTHING, TEMPLATE_TOKENS, Needs, cap, capped, needs
+from llmguard.quota.needs import IMAGE_TOKENS, NOTHING, TEMPLATE_TOKENS, Needs, cap, capped, input_bound, needs
 from llmguard.quota.rules import MEASURES
 from llmguard.settings import Credits
 from llmguard.wire.chat import ChatRequest
@@ -39,7 +39,7 @@ def usage(read: int, made: int) -> Usage:
 
 
 def test_a_request_holds_its_input_and_all_its_caps() -> None:
-    need = needs(chat(max_completion_tokens=50, n=3), 200, 7, PRICES)
+    need = needs(chat(max_completion_tokens=50, n=3), 7, PRICES)
     assert of(need.amounts) == {
         "requests": 1,
         "tokens": 157,
@@ -62,7 +62,7 @@ def test_a_request_holds_its_input_and_all_its_caps() -> None:
 )
 def test_a_completion_holds_every_candidate(more: dict[str, Any], choices: int) -> None:
     prompt = more.pop("prompt", "a")
-    assert needs(completion(prompt, max_tokens=10, **more), 100, 1, PRICES).output_tokens == 10 * choices
+    assert needs(completion(prompt, max_tokens=10, **more), 1, PRICES).output_tokens == 10 * choices
 
 
 @given(st.text(max_size=300))
@@ -70,23 +70,19 @@ def test_the_bound_is_never_below_a_byte_level_vocabulary(text: str) -> None:
     """The worst that a vocabulary can do is a token for each byte."""
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}, ensure_ascii=False)
     raw = body.encode("utf-8", "surrogatepass")
-    assert (
-        needs(chat(text), len(raw), None, PRICES).input_tokens
-        >= len(text.encode("utf-8", "surrogatepass")) + TEMPLATE_TOKENS
-    )
+    assert input_bound(chat(text), len(raw)) >= len(text.encode("utf-8", "surrogatepass")) + TEMPLATE_TOKENS
 
 
 def test_a_picture_counts_as_one_and_not_by_its_bytes() -> None:
     url = "data:image/png;base64," + "A" * 100_000
     parts = [{"type": "text", "text": "what"}, {"type": "image_url", "image_url": {"url": url}}]
-    need = needs(chat(parts), 100_200, None, PRICES)
-    assert IMAGE_TOKENS < need.input_tokens < IMAGE_TOKENS + 500
+    assert IMAGE_TOKENS < input_bound(chat(parts), 100_200) < IMAGE_TOKENS + 500
 
 
 def test_log_probabilities_are_priced_by_how_many_there_are() -> None:
-    assert of(needs(chat(max_tokens=10, logprobs=True, top_logprobs=4), 1, 1, PRICES).amounts)["credits"] == 10 * 5 * 20
-    assert of(needs(completion(max_tokens=10, logprobs=2), 1, 1, PRICES).amounts)["credits"] == 10 * 3 * 20
-    assert of(needs(chat(max_tokens=10, n=2), 1, 1, Credits(text=3)).amounts)["credits"] == 6
+    assert of(needs(chat(max_tokens=10, logprobs=True, top_logprobs=4), 1, PRICES).amounts)["credits"] == 10 * 5 * 20
+    assert of(needs(completion(max_tokens=10, logprobs=2), 1, PRICES).amounts)["credits"] == 10 * 3 * 20
+    assert of(needs(chat(max_tokens=10, n=2), 1, Credits(text=3)).amounts)["credits"] == 6
 
 
 def test_a_cap_is_read_and_set_where_the_wire_has_it() -> None:
@@ -98,7 +94,7 @@ def test_a_cap_is_read_and_set_where_the_wire_has_it() -> None:
 
 # --- what was taken --------------------------------------------------------------------------
 
-NEED = Needs(input_tokens=100, output_tokens=50, choices=1, logits=0, text_bytes=80, prices=PRICES)
+NEED = Needs(chat("t" * 80), input_tokens=100, output_tokens=50, choices=1, logits=0, prices=PRICES)
 
 
 def tokens(*report: Any, **more: Any) -> tuple[int, int]:

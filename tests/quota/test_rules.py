@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from llmguard.exchange import Principal
-from llmguard.quota.rules import MEASURES, Rules, counters, subject
+from llmguard.quota.rules import MAX_KNOWN, MEASURES, Rules, subject
 from tests.guarded import settings
 
 ALICE = Principal("laptop", "alice", "acme", "public", "192.0.2.7")
@@ -20,20 +21,28 @@ def test_each_scope_has_a_counter_of_its_own() -> None:
     limits = [
         {"per": per, "of": "tokens", "limit": 9, "every": "1m"} for per in ("key", "user", "tenant", "ip", "global")
     ]
-    found = rules(*limits).of("public", "chat", "chat")
-    assert [counter.subject for counter in counters(found, ALICE)] == [
+    found = rules(*limits).of("public", "chat", "chat").counters(ALICE)
+    assert [counter.subject for counter in found] == [
         "key:laptop",
         "user:alice",
         "tenant:acme",
         "ip:192.0.2.7",
         "global:",
     ]
-    assert {counter.measure for counter in counters(found, ALICE)} == {"tokens:60"}
+    assert {counter.measure for counter in found} == {"tokens:60"}
 
 
 def test_place_is_the_measures() -> None:
     limits = [{"per": "key", "of": measure, "limit": 9, "every": 5} for measure in MEASURES]
-    assert [rule.place for rule in rules(*limits).of("public", "chat", "chat")] == [*range(len(MEASURES))]
+    assert [rule.place for rule in rules(*limits).of("public", "chat", "chat").rules] == [*range(len(MEASURES))]
+
+
+def test_what_is_kept_of_principals_is_bounded() -> None:
+    applied = rules({"per": "key", "of": "requests", "limit": 1}).of("public", "chat", "chat")
+    for number in range(MAX_KNOWN + 5):
+        applied.counters(msgspec.structs.replace(ALICE, key=str(number)))
+    assert len(applied._known) <= MAX_KNOWN
+    assert applied.counters(ALICE) == applied.counters(ALICE)
 
 
 def test_an_ipv6_client_is_its_site() -> None:
@@ -58,20 +67,20 @@ def test_an_ipv6_client_is_its_site() -> None:
 )
 def test_a_limit_is_narrowed(narrowed: dict[str, Any], endpoint: str, model: str, holds: bool) -> None:
     found = rules({"per": "key", "of": "requests", "limit": 1, **narrowed}, groups={"large": ["oth*"]})
-    assert bool(found.of("public", endpoint, model)) == holds
+    assert bool(found.of("public", endpoint, model).rules) == holds
 
 
 def test_what_is_narrowed_differently_is_counted_apart() -> None:
     base = {"per": "key", "of": "requests", "limit": 1, "every": "1m"}
     found = rules(base, {**base, "on": ["chat"]}, {**base, "models": ["chat"]}, {**base, "every": "1h"})
-    measures = [rule.measure for rule in found.of("public", "chat", "chat")]
+    measures = [rule.measure for rule in found.of("public", "chat", "chat").rules]
     assert len(set(measures)) == 4
     assert not any(brace in measure for measure in measures for brace in "{}")
 
 
 def test_one_counter_is_charged_once_under_its_tightest_limit() -> None:
     base = {"per": "key", "of": "requests", "every": "1m"}
-    found = rules({**base, "limit": 9}, {**base, "limit": 3}, {**base, "limit": 5}).of("public", "chat", "chat")
+    found = rules({**base, "limit": 9}, {**base, "limit": 3}, {**base, "limit": 5}).of("public", "chat", "chat").rules
     assert [rule.limit for rule in found] == [3]
 
 
@@ -79,12 +88,12 @@ def test_the_counter_outlives_a_change_of_its_limit() -> None:
     """Else a reload would give everybody a fresh quota."""
     base = {"per": "key", "of": "requests", "every": "1m", "on": ["chat"]}
     first, second = (rules({**base, "limit": limit}).of("public", "chat", "chat") for limit in (3, 5))
-    assert counters(first, ALICE) == counters(second, ALICE)
+    assert first.counters(ALICE) == second.counters(ALICE)
 
 
 def test_a_policy_that_is_not_there_has_none() -> None:
-    assert rules({"per": "key", "of": "requests", "limit": 1}).of("", "chat", "chat") == ()
-    assert rules({"per": "key", "of": "requests", "limit": 1}).of("narrow", "chat", "chat") == ()
+    assert rules({"per": "key", "of": "requests", "limit": 1}).of("", "chat", "chat").rules == ()
+    assert rules({"per": "key", "of": "requests", "limit": 1}).of("narrow", "chat", "chat").rules == ()
 
 
 def test_the_rules_of_a_scope() -> None:
@@ -101,5 +110,5 @@ def test_the_rules_of_a_scope() -> None:
     [("tokens", "59m", False), ("tokens", "1h", True), ("tokens", None, True), ("concurrent", None, False)],
 )
 def test_what_a_budget_is(of: str, every: str | None, budget: bool) -> None:
-    (rule,) = rules({"per": "key", "of": of, "limit": 1, "every": every}).of("public", "chat", "chat")
+    (rule,) = rules({"per": "key", "of": of, "limit": 1, "every": every}).of("public", "chat", "chat").rules
     assert rule.budget == budget

@@ -115,7 +115,7 @@ async def test_a_broken_page_is_unavailable(tmp_path: Path) -> None:
         await store.put_key(key(f"key_{n}"))
     await store.close()
     content = bytearray((tmp_path / FILE).read_bytes())
-    content[4096:] = b"\xff" * (len(content) - 4096)
+    content[4096 : 5 * 4096] = b"\xff" * 4 * 4096  # the roots of keys and lookups; the ledger's are behind them
     (tmp_path / FILE).write_bytes(content)
     store = opened(tmp_path)
     with pytest.raises(StoreUnavailable):

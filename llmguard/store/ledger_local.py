@@ -1,0 +1,238 @@
+"""The ledger of one process: every counter that is in use is an object, the others lie on a shelf.
+
+No method waits for anything, so each is atomic in its event loop. Time is monotonic.
+
+Counters are in two generations. One that is asked for moves into the younger; when that is full it becomes the older
+one, and what is still in the older then goes to the shelf, a batch at a time. What has a reservation stays.
+"""
+
+from collections.abc import Sequence
+from math import inf
+from typing import Final
+
+from llmguard.clock import Clock
+from llmguard.store.ledger import RELEASE_S, Charge, Counter, Level, Receipt
+from llmguard.store.shelf import Kept, MemoryShelf, Shelf
+from llmguard.store.shelf_file import FileShelf
+
+GENERATION: Final = 16_384
+"""Counters in the younger generation: at 400 bytes each, both take 13 MB, and a full collection of garbage 10 ms."""
+BATCH: Final = 64
+"""Counters moved at a time, in 0.5 ms: two for each that came, so the older generation empties before it is needed."""
+LONG_S: Final = 3600.0
+"""From this length on, a window outlives the process where the store has a file."""
+
+Reservation = tuple[list[Kept], Sequence[Charge], float]
+"""The windows of the charges, the charges, and the end of the lease."""
+
+
+class LocalLedger:
+    """The ledger in this process's memory; with `durable`, its long windows are also there.
+
+    A reservation that is open when the process is killed is spent in full in a durable window; a level's is free.
+    """
+
+    def __init__(self, *, clock: Clock, durable: FileShelf | None = None, generation: int = GENERATION) -> None:
+        self._monotonic = clock.monotonic
+        self._offset = durable.offset if durable else 0.0
+        self._memory = MemoryShelf()
+        self._durable = durable
+        self._generation = generation
+        self._batch = min(BATCH, generation)
+        self._young: dict[Counter, Kept] = {}
+        self._old: dict[Counter, Kept] = {}
+        self._came = 0
+        self._held: dict[str, Reservation] = {}
+        self._lease_ends = inf
+
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+        """Hold all charges or none; one reservation that is asked for twice is held once."""
+        now = self._monotonic() + self._offset
+        if now >= self._lease_ends:
+            self._end_leases(now)
+        if self._durable:
+            self._durable.check()
+        young, find = self._young, self._find
+        windows = [young.get(charge.counter) or find(charge.counter) for charge in charges]
+        again = id in self._held
+        exceeded = False
+        levels = []
+        for window, charge in zip(windows, charges, strict=True):
+            if now >= window.leaves:
+                window.purge(now)
+            amount = 0 if again else charge.amount
+            reserved = window.reserved = window.reserved + amount
+            spent, gone = window.spent, window.gone
+            if amount and spent + reserved > charge.limit and not charge.forced:
+                exceeded = True
+            levels.append(Level(spent, reserved, 0.0 if gone <= now else gone - now if gone < inf else None))
+        if exceeded:
+            return self._refuse(windows, charges, now)
+        if not again:
+            self._hold(id, windows, charges, now + lease_s)
+        if self._came >= self._batch:
+            self._move(now)
+        return Receipt(tuple(levels))
+
+    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+        """Spend what was really used, now, and let go of the rest."""
+        now = self._monotonic() + self._offset
+        if now >= self._lease_ends:
+            self._end_leases(now)
+        held = self._held.pop(id, None)
+        if held is None:
+            beyond = [max(0, amount - charge.amount) for amount, charge in zip(actual, charges, strict=True)]
+            self._spend([self._window(charge.counter) for charge in charges], beyond, now)
+            return
+        for window, charge, amount in zip(held[0], held[1], actual, strict=True):
+            window.reserved -= charge.amount
+            if window.saved:
+                self._mark(window)
+            if amount:
+                if now < window.open_until:
+                    window.spent += amount
+                    window.gone = now + window.every_s
+                else:
+                    self._spend((window,), (amount,), now)
+
+    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+        """Give a reservation that is held a new end."""
+        now = self._monotonic() + self._offset
+        self._end_leases(now)
+        held = self._held.get(id)
+        if held is not None:
+            self._held[id] = (held[0], held[1], now + lease_s)
+            self._lease_ends = min(self._lease_ends, now + lease_s)
+
+    async def levels(self, counters: Sequence[Counter]) -> list[Level]:
+        """How they stand now."""
+        now = self._monotonic() + self._offset
+        self._end_leases(now)
+        found = [_level(self._window(counter), now) for counter in counters]
+        self._move(now)
+        return found
+
+    async def reset(self, counters: Sequence[Counter]) -> None:
+        """Empty the windows."""
+        self._end_leases(self._monotonic() + self._offset)
+        for window in [self._window(counter) for counter in counters]:
+            window.clear()
+            if window.saved:
+                self._mark(window)
+
+    async def grant(self, counter: Counter, amount: int) -> None:
+        """Spend a negative amount."""
+        now = self._monotonic() + self._offset
+        self._end_leases(now)
+        window = self._window(counter)
+        window.grant(amount, now)
+        if window.saved:
+            self._mark(window)
+
+    async def close(self) -> None:
+        """Forget everything that no file keeps; what one keeps is written. Raises `StoreUnavailable`."""
+        self._memory.close()
+        if self._durable:
+            await self._durable.close()
+
+    def _hold(self, id: str, windows: list[Kept], charges: Sequence[Charge], ends: float) -> None:
+        self._held[id] = (windows, charges, ends)
+        if ends < self._lease_ends:
+            self._lease_ends = ends
+        if self._durable:
+            for window in windows:
+                if window.saved:
+                    self._durable.mark(window)
+
+    def _refuse(self, windows: list[Kept], charges: Sequence[Charge], now: float) -> Receipt:
+        """Give back what was just held; say what did not fit, and when it will."""
+        exceeded = []
+        for place, (window, charge) in enumerate(zip(windows, charges, strict=True)):
+            if charge.amount and window.spent + window.reserved > charge.limit and not charge.forced:
+                exceeded.append(place)
+        for window, charge in zip(windows, charges, strict=True):
+            window.reserved -= charge.amount
+        waits = [_wait(windows[place], charges[place], now) for place in exceeded]
+        retry_after_s = max((wait for wait in waits if wait is not None), default=None)
+        if None in waits:
+            retry_after_s = None
+        return Receipt(tuple(_level(window, now) for window in windows), tuple(exceeded), retry_after_s)
+
+    def _spend(self, windows: Sequence[Kept], amounts: Sequence[int], now: float) -> None:
+        for window, amount in zip(windows, amounts, strict=True):
+            # A charge of nothing does not keep its counter from the shelf.
+            current = self._window(window.counter) if window.shelved else window
+            if amount:
+                current.spend(amount, now)
+                if current.saved:
+                    self._mark(current)
+
+    def _end_leases(self, now: float) -> None:
+        """Spend in full, each at its end, the reservations whose leases are over.
+
+        `_lease_ends` is a lower bound of all ends, so what they spend is always the latest in its window.
+        """
+        if now < self._lease_ends:
+            return
+        for ends, id in sorted((held[2], id) for id, held in self._held.items() if held[2] <= now):
+            windows, charges, _ = self._held.pop(id)
+            for window, charge in zip(windows, charges, strict=True):
+                window.reserved -= charge.amount
+            self._spend(windows, [0 if charge.counter.level else charge.amount for charge in charges], ends)
+        self._lease_ends = min((held[2] for held in self._held.values()), default=inf)
+
+    def _window(self, counter: Counter) -> Kept:
+        return self._young.get(counter) or self._find(counter)
+
+    def _find(self, counter: Counter) -> Kept:
+        """A counter that is not in the younger generation."""
+        window = self._old.pop(counter, None)
+        if window is None:
+            window = self._shelf(counter).take(counter)
+        self._young[counter] = window
+        self._came += 1
+        return window
+
+    def _shelf(self, counter: Counter) -> Shelf:
+        long = not counter.level and (counter.every_s is None or counter.every_s >= LONG_S)
+        return self._durable if self._durable and long else self._memory
+
+    def _mark(self, window: Kept) -> None:
+        if self._durable:
+            self._durable.mark(window)
+
+    def _move(self, now: float) -> None:
+        """Take a batch of the older generation to the shelves, or begin a new one."""
+        if not self._old:
+            if len(self._young) >= self._generation:
+                self._young, self._old = {}, self._young
+            self._came = 0
+            return
+        self._came = max(0, self._came - self._batch)
+        batch = [self._old.popitem()[1] for _ in range(min(2 * self._batch, len(self._old)))]
+        self._young.update((window.counter, window) for window in batch if window.reserved)
+        idle = [window for window in batch if not window.reserved]
+        if self._durable:
+            self._durable.put([window for window in idle if self._shelf(window.counter) is self._durable], now)
+        self._memory.put([window for window in idle if self._shelf(window.counter) is self._memory], now)
+        for window in idle:
+            window.shelved = True
+            window.saved = False
+            window.open_until = -inf
+
+
+def _level(window: Kept, now: float) -> Level:
+    if now >= window.leaves:
+        window.purge(now)
+    gone = window.gone
+    return Level(window.spent, window.reserved, 0.0 if gone <= now else gone - now if gone < inf else None)
+
+
+def _wait(window: Kept, charge: Charge, now: float) -> float | None:
+    """Seconds until a charge fits, counting on the end of running requests only where nothing else helps."""
+    excess = window.spent + charge.amount - charge.limit
+    wait = 0.0 if excess + window.reserved <= 0 else window.wait(excess + window.reserved, now)
+    if wait is not None:
+        return wait
+    wait = 0.0 if excess <= 0 else window.wait(excess, now)
+    return None if wait is None else max(RELEASE_S, wait)

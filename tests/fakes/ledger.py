@@ -1,0 +1,45 @@
+"""A ledger that fails on request."""
+
+from collections.abc import Sequence
+
+from llmguard.store.ledger import Charge, Counter, Ledger, Level, Receipt
+from llmguard.store.store import StoreUnavailable
+
+
+class FailingLedger:
+    """Another ledger, which cannot be reached while `failing`; `calls` counts what was asked of it meanwhile."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.failing = False
+        self.calls = 0
+        self._ledger = ledger
+
+    def _ask(self) -> Ledger:
+        if self.failing:
+            self.calls += 1
+            raise StoreUnavailable("on request")
+        return self._ledger
+
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+        """Reserve, or fail."""
+        return await self._ask().reserve(id, charges, lease_s)
+
+    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+        """Settle, or fail."""
+        await self._ask().settle(id, charges, actual)
+
+    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+        """Extend, or fail."""
+        await self._ask().extend(id, charges, lease_s)
+
+    async def levels(self, counters: Sequence[Counter]) -> list[Level]:
+        """Look, failing or not: tests do."""
+        return await self._ledger.levels(counters)
+
+    async def reset(self, counters: Sequence[Counter]) -> None:
+        """Reset, or fail."""
+        await self._ask().reset(counters)
+
+    async def grant(self, counter: Counter, amount: int) -> None:
+        """Grant, or fail."""
+        await self._ask().grant(counter, amount)

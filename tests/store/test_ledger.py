@@ -1,0 +1,302 @@
+"""What every ledger does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from llmguard.settings import StoreSettings
+from llmguard.store import open_store
+from llmguard.store.file import FileStore
+from llmguard.store.ledger import RELEASE_S, RESOLUTION, Charge, Counter, Ledger, Level
+from llmguard.store.ledger_local import LocalLedger
+from llmguard.store.memory import MemoryStore
+from tests.fakes.clock import FakeClock
+from tests.store.ledger_machine import check_histories
+from tests.store.ledgers import FileLedger
+
+pytestmark = pytest.mark.anyio
+
+KINDS = ["memory", "file", "memory, shelving", "file, shelving"]
+TOKENS = Counter("user:alice", "tokens", 64.0)
+DAY = Counter("user:alice", "tokens day", 86_400.0)
+LIFE = Counter("user:alice", "credits", None)
+REQUESTS = Counter("key:laptop", "requests", 64.0)
+
+
+@pytest.fixture(params=KINDS)
+async def ledger(
+    request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path, anyio_backend: str
+) -> AsyncIterator[Ledger]:
+    """An empty ledger of each kind."""
+    if "shelving" in request.param:
+        is_file = "file" in request.param
+        local = (
+            FileLedger(tmp_path / "ledger", clock=clock, generation=1)
+            if is_file
+            else LocalLedger(clock=clock, generation=1)
+        )
+        yield local
+        await local.close()
+        return
+    url = "memory:" if request.param == "memory" else f"file:{tmp_path / 'data'}"
+    store = open_store(StoreSettings(url=url, timeout_ms=5_000), clock=clock)
+    assert isinstance(store, MemoryStore | FileStore)
+    yield store.ledger
+    await store.close()
+
+
+async def spend(ledger: Ledger, counter: Counter, amount: int, id: str = "spender") -> None:
+    """Reserve and settle at once."""
+    charges = [Charge(counter, 1_000_000, amount)]
+    assert not (await ledger.reserve(id, charges, 60.0)).exceeded
+    await ledger.settle(id, charges, [amount])
+
+
+async def level(ledger: Ledger, counter: Counter) -> Level:
+    """How one counter stands."""
+    return (await ledger.levels([counter]))[0]
+
+
+async def test_what_was_never_used_is_empty(ledger: Ledger) -> None:
+    empty = Level(0, 0, 0.0)
+    assert await ledger.levels([TOKENS, DAY, LIFE]) == [empty, empty, empty]
+
+
+async def test_a_reservation_holds_and_a_settlement_spends_what_was_used(ledger: Ledger) -> None:
+    charges = [Charge(TOKENS, 100, 60), Charge(REQUESTS, 5, 1)]
+    receipt = await ledger.reserve("a", charges, 60.0)
+    assert receipt.levels == (Level(0, 60, 0.0), Level(0, 1, 0.0))
+    assert receipt.exceeded == ()
+    assert receipt.retry_after_s is None
+    await ledger.settle("a", charges, [25, 1])
+    assert await ledger.levels([TOKENS, REQUESTS]) == [Level(25, 0, 64.0), Level(1, 0, 64.0)]
+
+
+async def test_all_are_held_or_none(ledger: Ledger) -> None:
+    await spend(ledger, TOKENS, 50)
+    charges = [Charge(REQUESTS, 5, 1), Charge(TOKENS, 100, 51), Charge(DAY, 100, 51, forced=True)]
+    receipt = await ledger.reserve("a", charges, 60.0)
+    assert receipt.exceeded == (1,)
+    assert receipt.levels == (Level(0, 0, 0.0), Level(50, 0, 64.0), Level(0, 0, 0.0))
+    assert [level.reserved for level in await ledger.levels([REQUESTS, TOKENS, DAY])] == [0, 0, 0]
+
+
+async def test_a_limit_is_reached_and_not_passed(ledger: Ledger) -> None:
+    assert not (await ledger.reserve("a", [Charge(TOKENS, 100, 100)], 60.0)).exceeded
+    assert (await ledger.reserve("b", [Charge(TOKENS, 100, 1)], 60.0)).exceeded == (0,)
+
+
+async def test_nothing_always_fits_and_what_is_forced_is_taken(ledger: Ledger) -> None:
+    charges = [Charge(TOKENS, 100, 150, forced=True)]
+    assert (await ledger.reserve("a", charges, 60.0)).levels == (Level(0, 150, 0.0),)
+    assert not (await ledger.reserve("b", [Charge(TOKENS, 100, 0)], 60.0)).exceeded
+    assert (await ledger.reserve("c", [Charge(TOKENS, 100, 1)], 60.0)).exceeded == (0,)
+
+
+async def test_a_charge_of_nothing_may_end_as_something(ledger: Ledger) -> None:
+    charges = [Charge(TOKENS, 100, 0), Charge(REQUESTS, 5, 0)]
+    await ledger.reserve("a", charges, 60.0)
+    await spend(ledger, TOKENS, 5)
+    await ledger.levels([DAY, LIFE])
+    await ledger.settle("a", charges, [7, 1])
+    assert [level.spent for level in await ledger.levels([TOKENS, REQUESTS])] == [12, 1]
+
+
+async def test_a_lowered_limit_keeps_what_is_spent(ledger: Ledger) -> None:
+    await spend(ledger, TOKENS, 80)
+    assert (await ledger.reserve("a", [Charge(TOKENS, 50, 1)], 60.0)).exceeded == (0,)
+    assert not (await ledger.reserve("a", [Charge(TOKENS, 90, 10)], 60.0)).exceeded
+
+
+async def test_a_spend_counts_for_a_window_and_hardly_longer(ledger: Ledger, clock: FakeClock) -> None:
+    await spend(ledger, TOKENS, 10)
+    clock.advance(64.0 / RESOLUTION / 2)
+    await spend(ledger, TOKENS, 5)
+    clock.advance(64.0 - 2.0 - 0.125)
+    assert (await level(ledger, TOKENS)).spent == 15
+    clock.advance(0.125 + 64.0 / RESOLUTION)
+    assert await level(ledger, TOKENS) == Level(0, 0, 0.0)
+
+
+async def test_no_interval_of_a_windows_length_takes_twice_the_limit(ledger: Ledger, clock: FakeClock) -> None:
+    spent_at: list[float] = []
+    for turn in range(400):
+        charges = [Charge(TOKENS, 8, 1)]
+        if not (await ledger.reserve(f"{turn}", charges, 60.0)).exceeded:
+            await ledger.settle(f"{turn}", charges, [1])
+            spent_at.append(clock.monotonic())
+        clock.advance(0.5)
+    assert max(sum(start <= at < start + 64.0 for at in spent_at) for start in spent_at) == 8
+    assert len(spent_at) >= 8 * 200 / 64 * RESOLUTION / (RESOLUTION + 1) - 8
+
+
+async def test_retry_after_is_when_it_fits(ledger: Ledger, clock: FakeClock) -> None:
+    await spend(ledger, TOKENS, 60)
+    clock.advance(16.0)
+    await spend(ledger, TOKENS, 40)
+    charges = [Charge(TOKENS, 100, 61)]
+    assert (await ledger.reserve("a", [Charge(TOKENS, 100, 60)], 60.0)).retry_after_s == pytest.approx(48.0)
+    wait_s = (await ledger.reserve("a", charges, 60.0)).retry_after_s
+    assert wait_s == pytest.approx(64.0)
+    assert wait_s is not None
+    clock.advance(wait_s - 0.125)
+    assert (await ledger.reserve("a", charges, 60.0)).exceeded == (0,)
+    clock.advance(0.125)
+    assert not (await ledger.reserve("a", charges, 60.0)).exceeded
+
+
+async def test_waiting_for_others_and_waiting_in_vain(ledger: Ledger) -> None:
+    await ledger.reserve("a", [Charge(TOKENS, 100, 60), Charge(LIFE, 100, 60)], 600.0)
+    both = [Charge(TOKENS, 100, 60), Charge(LIFE, 100, 60)]
+    assert (await ledger.reserve("b", both, 60.0)).retry_after_s == RELEASE_S
+    assert (await ledger.reserve("b", [Charge(TOKENS, 100, 101)], 60.0)).retry_after_s is None
+    await spend(ledger, LIFE, 41)
+    receipt = await ledger.reserve("b", both, 60.0)
+    assert receipt.exceeded == (0, 1)
+    assert receipt.retry_after_s is None
+
+
+async def test_without_a_window_nothing_returns_but_by_reset(ledger: Ledger, clock: FakeClock) -> None:
+    await spend(ledger, LIFE, 10)
+    clock.advance(10 * 365 * 86_400.0)
+    assert await level(ledger, LIFE) == Level(10, 0, None)
+    await ledger.reset([LIFE])
+    assert (await level(ledger, LIFE)).spent == 0
+
+
+async def test_a_lease_that_ends_is_spent_in_full_at_its_end(ledger: Ledger, clock: FakeClock) -> None:
+    charges = [Charge(TOKENS, 100, 60)]
+    await ledger.reserve("a", charges, 8.0)
+    clock.advance(10.0)
+    assert await level(ledger, TOKENS) == Level(60, 0, 62.0)
+    await ledger.settle("a", charges, [20])
+    assert await level(ledger, TOKENS) == Level(60, 0, 62.0)
+
+
+async def test_a_late_settlement_adds_what_goes_beyond_and_never_changes_a_newer_window(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    charges = [Charge(TOKENS, 100, 60)]
+    await ledger.reserve("a", charges, 8.0)
+    clock.advance(100.0)
+    await spend(ledger, TOKENS, 30)
+    await ledger.settle("a", charges, [0])
+    assert (await level(ledger, TOKENS)).spent == 30
+    await ledger.settle("a", charges, [65])
+    assert (await level(ledger, TOKENS)).spent == 35
+
+
+async def test_an_extended_lease_lasts(ledger: Ledger, clock: FakeClock) -> None:
+    charges = [Charge(TOKENS, 100, 60)]
+    await ledger.reserve("a", charges, 8.0)
+    await ledger.reserve("b", [Charge(TOKENS, 100, 1)], 8.0)
+    clock.advance(7.0)
+    await ledger.extend("a", charges, 8.0)
+    clock.advance(7.0)
+    assert await level(ledger, TOKENS) == Level(1, 60, 58.0)
+    clock.advance(1.0)
+    await ledger.extend("a", charges, 8.0)
+    assert (await level(ledger, TOKENS)).reserved == 0
+
+
+async def test_a_second_settlement_changes_nothing(ledger: Ledger) -> None:
+    charges = [Charge(TOKENS, 100, 60)]
+    await ledger.reserve("a", charges, 60.0)
+    await ledger.settle("a", charges, [20])
+    await ledger.settle("a", charges, [20])
+    assert (await level(ledger, TOKENS)).spent == 20
+
+
+async def test_a_reservation_that_is_asked_for_twice_is_held_once(ledger: Ledger) -> None:
+    charges = [Charge(TOKENS, 100, 30)]
+    await ledger.reserve("a", charges, 60.0)
+    assert (await ledger.reserve("a", charges, 60.0)).levels == (Level(0, 30, 0.0),)
+    await ledger.settle("a", charges, [20])
+    assert await level(ledger, TOKENS) == Level(20, 0, 64.0)
+
+
+async def test_a_grant_lasts_for_a_window_or_for_good(ledger: Ledger, clock: FakeClock) -> None:
+    await ledger.grant(TOKENS, 50)
+    await ledger.grant(LIFE, 50)
+    both = [Charge(TOKENS, 100, 150), Charge(LIFE, 100, 150)]
+    assert [level.spent for level in (await ledger.reserve("a", both, 60.0)).levels] == [-50, -50]
+    await ledger.settle("a", both, [0, 0])
+    clock.advance(64.0 + 64.0 / RESOLUTION)
+    assert (await ledger.reserve("b", both, 60.0)).exceeded == (0,)
+    assert [level.spent for level in await ledger.levels([TOKENS, LIFE])] == [0, -50]
+
+
+async def test_a_reset_leaves_what_is_reserved(ledger: Ledger) -> None:
+    charges = [Charge(TOKENS, 100, 60)]
+    await spend(ledger, TOKENS, 30)
+    await ledger.grant(TOKENS, 10)
+    await ledger.reserve("a", charges, 60.0)
+    await ledger.reset([TOKENS])
+    assert await level(ledger, TOKENS) == Level(0, 60, 0.0)
+    await ledger.settle("a", charges, [5])
+    assert (await level(ledger, TOKENS)).spent == 5
+
+
+async def test_counters_are_told_apart_by_every_field(ledger: Ledger) -> None:
+    others = [Counter("user:bob", "tokens", 64.0), Counter("user:alice", "credits", 64.0), DAY]
+    await spend(ledger, TOKENS, 1)
+    assert [level.spent for level in await ledger.levels([TOKENS, *others])] == [1, 0, 0, 0]
+
+
+async def test_many_clients_never_pass_the_limit(ledger: Ledger) -> None:
+    held = 0
+    most = 0
+
+    async def client(number: int) -> int:
+        nonlocal held, most
+        used = 0
+        for turn in range(5):
+            amount = 1 + (number + turn) % 9
+            charges = [Charge(REQUESTS, 10_000, 1), Charge(TOKENS, 663, amount)]
+            if (await ledger.reserve(f"{number} {turn}", charges, 60.0)).exceeded:
+                continue
+            held += amount
+            most = max(most, held)
+            await asyncio.sleep(0)
+            actual = amount if turn % 2 else amount // 2
+            held -= amount - actual
+            await ledger.settle(f"{number} {turn}", charges, [1, actual])
+            used += actual
+        return used
+
+    used = sum(await asyncio.gather(*map(client, range(64))))
+    assert most <= 663
+    assert await level(ledger, TOKENS) == Level(used, 0, 64.0)
+    assert 600 < used <= 663
+
+
+async def test_setting_the_wall_clock_changes_nothing(ledger: Ledger, clock: FakeClock) -> None:
+    others = [Counter(f"user:{n}", "tokens", 86_400.0) for n in range(5)]
+    await ledger.reserve("held", [Charge(REQUESTS, 5, 1)], 8.0)
+    await spend(ledger, DAY, 10)
+    for s in (3600.0, -7200.0, 86_400.0):
+        clock.set_wall(s)
+        await ledger.levels(others)
+        assert await level(ledger, DAY) == Level(10, 0, 86_400.0)
+        assert (await level(ledger, REQUESTS)).reserved == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_histories_agree_with_the_model(kind: str, tmp_path: Path) -> None:
+    numbers = count()
+    generation = 1 if "shelving" in kind else 1000
+
+    @asynccontextmanager
+    async def opened(clock: FakeClock) -> AsyncIterator[Ledger]:
+        if "memory" in kind:
+            local = LocalLedger(clock=clock, generation=generation)
+        else:
+            local = FileLedger(tmp_path / str(next(numbers)), clock=clock, generation=generation)
+        yield local
+        await local.close()
+
+    check_histories(opened, 200 if "memory" in kind else 40)

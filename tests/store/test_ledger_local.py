@@ -1,0 +1,48 @@
+"""What the local ledger costs, in small: the proofs at full size are benchmarks."""
+
+import pytest
+
+from llmguard.store.ledger import Charge, Counter, Level
+from llmguard.store.ledger_local import LocalLedger
+from tests.benchmarks import ledger_histories, quotas_local
+from tests.fakes.clock import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_one_counter_twice_in_a_request_is_charged_twice() -> None:
+    ledger = LocalLedger(clock=FakeClock())
+    counter = Counter("user:alice", "tokens", 60.0)
+    twice = [Charge(counter, 100, 60), Charge(counter, 100, 60)]
+    assert (await ledger.reserve("a", twice, 60.0)).exceeded
+    assert await ledger.levels([counter]) == [Level(0, 0, 0.0)]
+    twice = [Charge(counter, 100, 50), Charge(counter, 100, 50)]
+    assert not (await ledger.reserve("b", twice, 60.0)).exceeded
+    await ledger.settle("b", twice, [20, 30])
+    assert await ledger.levels([counter]) == [Level(50, 0, 60.0)]
+
+
+async def test_leases_end_in_their_order_whenever_that_is_noticed() -> None:
+    clock = FakeClock()
+    ledger = LocalLedger(clock=clock)
+    counter = Counter("user:alice", "tokens", 64.0)
+    for number, lease_s in enumerate([30.0, 10.0, 20.0]):
+        await ledger.reserve(f"{number}", [Charge(counter, 100, 10)], lease_s)
+    clock.advance(40.0)
+    assert await ledger.levels([counter]) == [Level(30, 0, 54.0)]
+    clock.advance(64.0 + 10.0 - 40.0)
+    assert await ledger.levels([counter]) == [Level(20, 0, 20.0)]
+
+
+def test_the_benchmark_in_small() -> None:
+    cpu, memory = quotas_local.run(1, principals=40_000, users=3_000)
+    assert cpu.rows[0]["target"] == "memory, 100 users"
+    assert float(str(cpu.rows[0]["fastest_us"])) < 10 * quotas_local.TARGET_US, "a hang or a scan, not a slow machine"
+    # What is at hand is 33,000 counters at 400 bytes, however many principals there are.
+    assert 0 < float(str(memory.rows[0]["bytes_each"])) < quotas_local.TARGET_BYTES + 33_000 * 500 / 40_000
+
+
+def test_the_slow_proof_in_small() -> None:
+    (report,) = ledger_histories.run(1, {"memory": 2, "file, shelving": 2})
+    assert [row["histories"] for row in report.rows] == [2, 2]
+    assert report.failures == []

@@ -1,0 +1,100 @@
+"""Without the store, each guard gives its share and no more."""
+
+import asyncio
+
+import pytest
+
+from llmguard.store.ledger import Charge, Counter
+from llmguard.store.ledger_share import ShareLedger
+from llmguard.store.memory import MemoryStore
+from llmguard.store.store import StoreUnavailable
+from tests.fakes.clock import FakeClock
+from tests.fakes.ledger import FailingLedger
+
+pytestmark = pytest.mark.anyio
+
+TOKENS = Counter("user:alice", "tokens:60", 60.0)
+REPLICAS = 3
+
+
+def charge(amount: int, limit: int = 100) -> tuple[Charge]:
+    """A charge against a limit."""
+    return (Charge(TOKENS, limit, amount),)
+
+
+class Site:
+    """REPLICAS guards on one store."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.shared = FailingLedger(MemoryStore(clock=self.clock).ledger)
+        self.guards = [
+            ShareLedger(self.shared, MemoryStore(clock=self.clock).ledger, REPLICAS) for _ in range(REPLICAS)
+        ]
+
+    async def spend(self, times: int, amount: int = 1) -> int:
+        """How many of these requests pass, asked of the guards in turn, each spending what it holds."""
+        passed = 0
+        for turn in range(times):
+            guard = self.guards[turn % REPLICAS]
+            receipt = await guard.reserve(f"{self.clock.monotonic()}-{turn}", charge(amount), 60)
+            if not receipt.exceeded:
+                passed += 1
+                await guard.settle(f"{self.clock.monotonic()}-{turn}", charge(amount), (amount,))
+        return passed
+
+
+async def test_with_the_store_the_limit_is_one() -> None:
+    assert await Site().spend(300) == 100
+
+
+async def test_without_it_all_shares_together_are_no_more_than_the_limit() -> None:
+    site = Site()
+    site.shared.failing = True
+    assert await site.spend(600) == REPLICAS * (100 // REPLICAS)
+
+
+async def test_an_interval_that_holds_the_failure_holds_at_most_twice_the_limit() -> None:
+    site = Site()
+    before = await site.spend(300)
+    site.clock.advance(1)
+    site.shared.failing = True
+    during = await site.spend(600)
+    site.clock.advance(1)
+    site.shared.failing = False
+    assert await site.spend(300) == 0
+    assert before + during <= 200
+    site.clock.advance(60)
+    assert await site.spend(300) == 100
+
+
+async def test_a_reservation_is_settled_where_it_was_made() -> None:
+    site = Site()
+    guard = site.guards[0]
+    await guard.reserve("there", charge(50), 60)
+    site.shared.failing = True
+    await guard.reserve("here", charge(20), 60)
+    with pytest.raises(StoreUnavailable):
+        await guard.settle("there", charge(50), (10,))
+    site.shared.failing = False
+    await guard.settle("there", charge(50), (10,))
+    await guard.settle("here", charge(20), (20,))
+    assert (await guard.levels([TOKENS]))[0].spent == 10
+
+
+async def test_one_guard_alone_has_the_whole_limit() -> None:
+    clock = FakeClock()
+    shared = FailingLedger(MemoryStore(clock=clock).ledger)
+    shared.failing = True
+    guard = ShareLedger(shared, MemoryStore(clock=clock).ledger, 1)
+    receipts = await asyncio.gather(*(guard.reserve(str(turn), charge(1), 60) for turn in range(150)))
+    assert sum(not receipt.exceeded for receipt in receipts) == 100
+
+
+async def test_an_operator_is_told_that_nothing_was_changed() -> None:
+    site = Site()
+    site.shared.failing = True
+    with pytest.raises(StoreUnavailable):
+        await site.guards[0].reset([TOKENS])
+    with pytest.raises(StoreUnavailable):
+        await site.guards[0].grant(TOKENS, 5)
