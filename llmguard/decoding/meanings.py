@@ -23,8 +23,8 @@ LEAST_SURPRISE: Final = 1.0
 """Mirostat's tau, in bits (Basu et al. 2021): at 0 each token is to be no surprise at all. The default is 5."""
 MOST_LEARNING: Final = 1.0
 """Mirostat's eta: a larger step puts the cut below every token but one after the first surprise. The default is 0.1."""
-MOST_EXCLUSION: Final = 0.9
-"""XTC at 1 with a low threshold takes all tokens out but one, every time. The default is 0.5."""
+MOST_EXCLUSION: Final = 0.5
+"""XTC with a low threshold takes all tokens out but one, this often. Recommended is 0.5, too."""
 MOST_REPETITION: Final = 2.0
 """A repetition penalty divides the logits of what was said; engines recommend 1.0 to 1.3, and SGLang ends at 2."""
 
