@@ -27,6 +27,8 @@ MOST_EXCLUSION: Final = 0.5
 """XTC with a low threshold takes all tokens out but one, this often. Recommended is 0.5, too."""
 MOST_REPETITION: Final = 2.0
 """A repetition penalty divides the logits of what was said; engines recommend 1.0 to 1.3, and SGLang ends at 2."""
+LEAST_REPETITION: Final = 0.9
+"""Logits of likely tokens are 10 to 30: at 0.5 each that was said gains as much, and is forced."""
 
 
 def top_k(name: str, value: int, request: ModelRequest, floors: Decoding, temperature: float) -> Breach | None:
@@ -65,11 +67,11 @@ def dynatemp_range(
 
 
 def repetition(name: str, value: float, request: ModelRequest, floors: Decoding, temperature: float) -> Breach | None:
-    """Divides the positive logits of what was said, and multiplies the others: below 1 like a lower temperature."""
+    """Divides the positive logits of what was said, and multiplies the others: below 1 it draws them again."""
     if value > MOST_REPETITION:
         return Breach(name, f"must be at most {MOST_REPETITION:g}", {name: MOST_REPETITION})
-    if value < 1 and temperature * value < floors.min_temperature:
-        return Breach(name, f"times the temperature must be at least {floors.min_temperature:g}", {name: None})
+    if value < LEAST_REPETITION:
+        return Breach(name, f"must be at least {LEAST_REPETITION:g}", {name: LEAST_REPETITION})
     return None
 
 

@@ -10,18 +10,15 @@ from hypothesis import strategies as st
 from llmguard.app import App
 from llmguard.decoding.engines import ENGINES, Defaults
 from llmguard.decoding.judgement import breaches
-from llmguard.metrics import Metrics
-from llmguard.settings import Decoding, Settings
+from llmguard.settings import Decoding
 from llmguard.wire.model_request import ModelRequest
+from tests.attacks.applications import application, asked
 from tests.attacks.greedy import SERVING, UNKNOWN, Fields, honest, numeric, others
 from tests.attacks.sampler import certainty
 from tests.decoding.requests import chat
-from tests.fakes.clock import FakeClock
 from tests.fakes.connection import FakeClient
-from tests.fakes.store import FakeStore
 from tests.fakes.upstream import FakeUpstream
-from tests.guarded import CHAT, COMPLETION, UPSTREAM_URL, FakeAudit, LessApp
-from tests.serving import tree
+from tests.guarded import CHAT, COMPLETION
 
 pytestmark = pytest.mark.anyio
 
@@ -32,31 +29,19 @@ RAISING = {"deterministic": "raise", "seed": "drop", "logit_bias": "drop"}
 @cache
 def guard(engine: str, how: str) -> tuple[App, FakeUpstream]:
     """The application in front of one engine: refusing, raising, or without the control."""
-    upstream: Fields = {"kind": engine} if engine in ("litellm", "embedded") else {"kind": "openai", "engine": engine}
-    if upstream["kind"] == "openai":
-        upstream["base_url"] = UPSTREAM_URL
-    rules = RAISING if how == "raise" else {}
-    changes = {"upstreams": {"fake": upstream}, "policies": {"public": {"decoding": rules}, "narrow": {}}}
-    fake, clock = FakeUpstream(extensions=sorted(ENGINES[engine].fields)), FakeClock()
-    kind = type("App", (LessApp,), {"without": ("decoding",) if how == "bare" else ()})
-    app = kind(
-        Settings.model_validate(tree(UPSTREAM_URL, **changes)),
-        clock=clock,
-        store=FakeStore(clock),
-        upstreams=lambda _: fake,
-        audit=FakeAudit(),
-        metrics=Metrics(),
-    )
-    return app, fake
+    fake = FakeUpstream(extensions=sorted(ENGINES[engine].fields))
+    without = ["decoding"] if how == "bare" else []
+    return application(fake, without=without, kind=engine, **(RAISING if how == "raise" else {})), fake
 
 
 async def ask(engine: str, how: str, fields: Fields) -> tuple[FakeClient, ModelRequest | None]:
     """The client with its answer, and what the upstream was sent."""
     app, fake = guard(engine, how)
-    path, body = ("/v1/completions", COMPLETION) if "prompt" in fields else ("/v1/chat/completions", CHAT)
-    client = FakeClient(path, {**body, **fields})
     fake.requests.clear()
-    await app(client.scope, client.receive, client.send)
+    if "prompt" in fields:
+        client = await asked(app, {**COMPLETION, **fields}, "/v1/completions")
+    else:
+        client = await asked(app, {**CHAT, **fields})
     return client, fake.requests[0] if fake.requests else None
 
 
