@@ -14,7 +14,7 @@ OPEN_CLASSES: Final = frozenset("dDwWsSpPXRhHvVN")
 """What, behind a backslash, stands for more than one character."""
 REPEATS: Final = frozenset("*+?")
 PIECE: Final = re.compile(
-    r"\\(?P<escaped>.)|\[(?P<class>\^?\]?(?:\\.|[^\]\\])*)\]?|\{(?P<repeat>[^}]*)\}"
+    r"\\(?P<escaped>.)|\[(?P<class>\^?\]?(?:\\.|[^\]\\])*)\]?|\{(?P<repeat>[^}]{0,32})\}"
     r"|(?P<begin>\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?)|(?P<end>\))|(?P<bar>\|)|(?P<free>[.*+?])|[^\\]|\\",
     re.DOTALL,
 )

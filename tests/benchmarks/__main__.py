@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from tests.benchmarks import embedded, ledger_histories, quotas, quotas_local, relay, start, stream
+from tests.benchmarks import decoding, embedded, ledger_histories, quotas, quotas_local, relay, start, stream
 from tests.benchmarks.peers import BUILD
 from tests.benchmarks.report import Report, show
 
@@ -24,6 +24,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "quotas": quotas.run,
     "start": lambda _: [start.run()],
     "embedded": lambda _: [embedded.run()],
+    "decoding": lambda _: [decoding.run()],
     "quotas_local": quotas_local.run,
     "ledger_histories": ledger_histories.run,
 }
