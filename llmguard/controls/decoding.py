@@ -86,19 +86,23 @@ class Decoding(Step):
 
 def _row(settings: Settings, name: str) -> Engine:
     """What may serve a model, its stand-ins included: each default the narrowest among them."""
-    models = [settings.models[name], *(settings.models[other] for other in settings.models[name].fallbacks)]
+    cheaper = [policy.degrade.model for policy in settings.policies.values() if policy.degrade is not None]
+    stand_ins = (*settings.models[name].fallbacks, *(other for other in cheaper if other is not None))
+    models = [settings.models[name], *(settings.models[other] for other in stand_ins)]
     engines = [engine_of(settings.upstreams[model.upstream]) for model in models]
     defaults = [
         Defaults(**asdict(engine.defaults) | model.defaults.model_dump(exclude_none=True))
         for engine, model in zip(engines, models, strict=True)
     ]
+    known = engines[0].fields
     narrowest = Defaults(
         temperature=min(each.temperature for each in defaults),
         top_p=min(each.top_p for each in defaults),
-        top_k=min((each.top_k for each in defaults if each.top_k), default=0),
-        min_p=max(each.min_p for each in defaults),
+        # Only what the model's own upstream can be told otherwise.
+        top_k=min((each.top_k for each in defaults if each.top_k and "top_k" in known), default=0),
+        min_p=max(each.min_p if "min_p" in known else 0.0 for each in defaults),
     )
-    return Engine(engines[0].fields, narrowest, any(engine.prefills for engine in engines))
+    return Engine(known, narrowest, any(engine.prefills for engine in engines))
 
 
 def _in_words_of(exchange: Exchange, denial: Denial) -> Denial:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from llmguard.settings import Settings
 from tests.fakes.upstream import FakeUpstream
 from tests.guarded import CHAT, COMPLETION, STREAM, Guarded
+from tests.serving import tree
 
 pytestmark = pytest.mark.anyio
 
@@ -97,15 +99,30 @@ async def test_a_text_completion_is_judged_too() -> None:
     assert (client.error["code"], client.error["param"]) == ("deterministic_decoding", "best_of")
 
 
-async def test_the_narrowest_default_of_a_model_and_its_stand_ins_counts() -> None:
-    upstream = FakeUpstream()
-    models = {
-        "chat": {"task": "chat", "upstream": "fake", "model": "real", "fallbacks": ["other"]},
-        "other": {"task": "chat", "upstream": "fake", "model": "real-2", "defaults": {"temperature": 0.01, "top_k": 1}},
-    }
-    client = await Guarded(upstream, models=models).chat()
-    assert client.headers["x-llmguard-decoding"] == "temperature=0.3, top_k=2"
-    assert (upstream.requests[0].temperature, upstream.requests[0].top_k) == (0.3, 2)
+STAND_IN = {"task": "chat", "upstream": "fake", "model": "real-2", "defaults": {"temperature": 0.01, "top_k": 1}}
+OWN = {"task": "chat", "upstream": "fake", "model": "real"}
+VLLM = {"kind": "openai", "base_url": "http://upstream.invalid/v1", "engine": "vllm"}
+
+
+@pytest.mark.parametrize(
+    ("own", "policies"),
+    [
+        ({"fallbacks": ["other"]}, {"public": {}, "narrow": {}}),
+        ({}, {"public": {"degrade": {"model": "other"}}, "narrow": {}}),
+    ],
+)
+async def test_the_narrowest_default_of_a_model_and_its_stand_ins_counts(
+    own: dict[str, Any], policies: dict[str, Any]
+) -> None:
+    models = {"chat": {**OWN, **own}, "other": STAND_IN}
+    for engine, told in (("vllm", "temperature=0.3, top_k=2"), ("generic", "temperature=0.3")):
+        settings = tree("", models=models, policies=policies, upstreams={"fake": {**VLLM, "engine": engine}})
+        upstream = FakeUpstream()
+        guard = Guarded(upstream, **{name: settings[name] for name in ("models", "policies")}, keys=settings["keys"])
+        guard.app.reload(Settings.model_validate(settings))
+        client = await guard.chat()
+        assert client.headers["x-llmguard-decoding"] == told
+        assert upstream.requests[0].temperature == 0.3
 
 
 # --- the budget of biased tokens -------------------------------------------------------------
