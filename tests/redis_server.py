@@ -8,8 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 
+import psutil
 from redis import Redis
 
+ALL_SLOTS = range(16_384)
 READY = {"server": b"Ready to accept connections", "sentinel": b"monitor master"}
 
 
@@ -34,8 +36,20 @@ def free_port() -> int:
 class RedisServer:
     """One process on `port`. Use it in a `with`; `kill`, `freeze` and `thaw` are what tests do to it."""
 
-    def __init__(self, directory: Path, *, cluster: bool = False, sentinel_of: "RedisServer | None" = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        cluster: bool = False,
+        slots: range = ALL_SLOTS,
+        replica_of: "RedisServer | None" = None,
+        sentinel_of: "RedisServer | None" = None,
+        down_after_ms: int = 30_000,
+    ) -> None:
         self.port = free_port()
+        self._slots = slots
+        self._replica_of = replica_of
+        self._down_after_ms = down_after_ms
         self._directory = directory
         self._cluster = cluster
         self._sentinel_of = sentinel_of
@@ -55,12 +69,15 @@ class RedisServer:
         ready = READY["server"]
         if self._cluster:
             options += ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"]
+        if self._replica_of is not None:
+            options += ["--replicaof", "127.0.0.1", self._replica_of.port]
         if self._sentinel_of is not None:
             ready = READY["sentinel"]
             config = self._directory / "sentinel.conf"
             config.write_text(
                 f"port {self.port}\nbind 127.0.0.1\ndir {self._directory}\n"
                 f"sentinel monitor ours 127.0.0.1 {self._sentinel_of.port} 1\n"
+                f"sentinel down-after-milliseconds ours {self._down_after_ms}\n"
             )
             options = [config, "--sentinel"]
         self._process = subprocess.Popen([binary(), *map(str, options)], stdout=subprocess.PIPE)
@@ -68,8 +85,21 @@ class RedisServer:
         if not any(ready in line for line in self._process.stdout):
             raise RuntimeError("redis-server did not start")
         if self._cluster:
-            self._own_all_slots()
+            self._own_slots()
         return self
+
+    def meet(self, *others: "RedisServer") -> None:
+        """Make one cluster of nodes that have all slots between them, and wait until each knows it."""
+        with Redis(port=self.port) as redis:
+            for other in others:
+                redis.execute_command("CLUSTER MEET", "127.0.0.1", other.port)
+        for server in (self, *others):
+            wait_for(server.whole, 30.0)
+
+    def whole(self) -> bool:
+        """Whether the node sees every slot of its cluster."""
+        with Redis(port=self.port) as redis:
+            return bool(redis.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
 
     def kill(self) -> None:
         """End it without a farewell."""
@@ -87,6 +117,11 @@ class RedisServer:
     def thaw(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
+
+    def process(self) -> psutil.Process:
+        """The process."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
 
     def clear(self) -> None:
         """Delete our keys, and no others."""
@@ -108,11 +143,12 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def _own_all_slots(self) -> None:
+    def _own_slots(self) -> None:
         with Redis(port=self.port) as redis:
             if redis.execute_command("CLUSTER INFO")["cluster_slots_assigned"] == "0":
-                redis.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
-            wait_for(lambda: bool(redis.execute_command("CLUSTER INFO")["cluster_state"] == "ok"))
+                redis.execute_command("CLUSTER", "ADDSLOTS", *self._slots)
+        if self._slots == ALL_SLOTS:
+            wait_for(self.whole)
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float = 10.0) -> None:

@@ -16,7 +16,7 @@ from llmguard.store.shelf import Kept, MemoryShelf, Shelf
 from llmguard.store.shelf_file import FileShelf
 
 GENERATION: Final = 16_384
-"""Counters in the younger generation: at 400 bytes each, both take 13 MB, and a full collection of garbage 10 ms."""
+"""Counters in the younger generation: at 400 bytes each, both take 13 MB."""
 BATCH: Final = 64
 """Counters moved at a time, in 0.5 ms: two for each that came, so the older generation empties before it is needed."""
 LONG_S: Final = 3600.0

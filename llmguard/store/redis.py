@@ -15,6 +15,7 @@ import msgspec
 from redis.exceptions import RedisClusterException, RedisError
 
 from llmguard.clock import Clock
+from llmguard.store.ledger_redis import RedisLedger
 from llmguard.store.redis_client import RedisClient
 from llmguard.store.store import KeyConflict, KeyRecord, StoreUnavailable, by_age, present
 
@@ -36,9 +37,15 @@ class RedisStore:
         self._client = client
         self._clock = clock
         self._timeout_s = timeout_s
+        self._ledger = RedisLedger(client, timeout_s=timeout_s)
         self._slots = asyncio.Semaphore(CONCURRENT)
         self._decoder = msgspec.json.Decoder(KeyRecord)
         self._script = Path(__file__).with_name("swap_key.lua").read_text()
+
+    @property
+    def ledger(self) -> RedisLedger:
+        """The quotas, in the same Redis."""
+        return self._ledger
 
     async def put_key(self, record: KeyRecord) -> None:
         """Add a key; Redis drops it when it is gone."""
@@ -85,6 +92,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._ledger.close()
         await self._client.close()
 
     @asynccontextmanager

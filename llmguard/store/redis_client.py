@@ -12,8 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import SlotNotCoveredError
 
 CONNECTION: dict[str, Any] = {
     # The store bounds whole operations; a timeout of the socket would only come second.
@@ -34,11 +36,48 @@ class RedisClient:
 
     def __init__(self, client: "Redis | RedisCluster", *others: "Redis") -> None:
         self._client = client
+        self._cluster = client if isinstance(client, RedisCluster) else None
         self._others = others
 
     async def execute(self, *command: str | bytes | float) -> Any:
         """The answer to a command, strings as bytes. Raises redis' errors and OSError."""
         return await self._client.execute_command(*command)
+
+    @property
+    def clustered(self) -> bool:
+        """Whether only keys with one hash tag can be changed together."""
+        return self._cluster is not None
+
+    def server(self, key: str) -> str:
+        """The name of the server that holds a key, as far as it is known; a cluster that was not asked has none."""
+        if self._cluster is None:
+            return ""
+        try:
+            node = self._cluster.get_node_from_key(key)
+        except SlotNotCoveredError:
+            return ""
+        return node.name if node else ""
+
+    async def connect(self, key: str) -> AbstractConnection:
+        """A connection of the caller's own to the server that holds a key now; a cluster is asked anew.
+
+        Raises redis' errors and OSError.
+        """
+        connection: AbstractConnection
+        if self._cluster is not None:
+            await self._cluster.execute_command("EXISTS", key)
+            node = self._cluster.get_node_from_key(key)
+            assert node is not None
+            connection = node.connection_class(**{**node.connection_kwargs, "retry": _retry(0)})
+        else:
+            assert isinstance(self._client, Redis)
+            connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis' own gap
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis' own gap
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
 
     async def close(self) -> None:
         """Close all connections."""

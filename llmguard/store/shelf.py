@@ -10,7 +10,7 @@ from llmguard.store.ledger import Counter
 from llmguard.store.window import Window
 
 SWEPT: Final = 2
-"""Rows looked at for each that is put on the shelf: so at most half as many again are there as need be."""
+"""Rows looked at for each that is put on the shelf: what has ended is there at most as often as what has not."""
 SPACE: Final = 2**64
 
 SCHEMA = "CREATE TABLE counters (id INTEGER PRIMARY KEY, ends INTEGER, runs BLOB NOT NULL)"

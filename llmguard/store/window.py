@@ -21,6 +21,7 @@ ONE: Final = Struct("<dBdq")
 """A head and one spend, as most windows are."""
 GRANT: Final = Struct("<ddq")
 """A run's last moment to be added to, its end and its sum."""
+MOST: Final = 2**63 - 1
 
 
 class Window:
@@ -102,11 +103,11 @@ class Window:
         return max(self.gone, self.grants[-1][1] if self.grants else -inf)
 
     def pack(self) -> bytes:
-        """Its runs, `HEAD.size + SPEND.size` bytes for one."""
+        """Its runs, 25 bytes for one; of a sum beyond 64 bits, as an upstream may claim, what 64 bits hold."""
         if self.gone > -inf and not (self.older or self.grants):
-            return ONE.pack(self.open_until, 0, self.gone, self.spent)
-        runs = [SPEND.pack(end, amount) for end, amount in self._spends()]
-        runs += [GRANT.pack(*grant) for grant in self.grants]
+            return ONE.pack(self.open_until, 0, self.gone, _bounded(self.spent))
+        runs = [SPEND.pack(end, _bounded(amount)) for end, amount in self._spends()]
+        runs += [GRANT.pack(closes, end, _bounded(amount)) for closes, end, amount in self.grants]
         return HEAD.pack(self.open_until, len(self.grants)) + b"".join(runs)
 
     def unpack(self, packed: bytes) -> Self:
@@ -132,3 +133,7 @@ class Window:
     def _find_next(self) -> None:
         first = self.older[0][0] if self.older else self.gone if self.gone > -inf else inf
         self.leaves = min(first, self.grants[0][1]) if self.grants else first
+
+
+def _bounded(amount: int) -> int:
+    return min(max(amount, -MOST), MOST)

@@ -201,7 +201,7 @@ async def test_two_guards_on_one_redis_spend_one_limit(fake: CountingFake, redis
             guards.append(await stack.enter_async_context(running(settings(fake, redis.url), store=store)))
         passed = await attack(guards, 4)
         found = await settled(guards[0])
-        assert found == await settled(guards[1])
+        assert found["tokens"]["spent"] == (await settled(guards[1]))["tokens"]["spent"]
     assert passed > 20
     assert fake.generated <= found["tokens"]["spent"] <= LIMIT
 

@@ -14,7 +14,20 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from tests.benchmarks import decoding, embedded, ledger_histories, quotas, quotas_local, relay, start, stream
+from tests.benchmarks import (
+    decoding,
+    embedded,
+    ledger_histories,
+    prompts,
+    quotas,
+    quotas_local,
+    quotas_redis,
+    relay,
+    similarity,
+    start,
+    stream,
+    watermark,
+)
 from tests.benchmarks.peers import BUILD
 from tests.benchmarks.report import Report, show
 
@@ -26,7 +39,11 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "embedded": lambda _: [embedded.run()],
     "decoding": lambda _: [decoding.run()],
     "quotas_local": quotas_local.run,
+    "quotas_redis": quotas_redis.run,
     "ledger_histories": ledger_histories.run,
+    "watermark": watermark.run,
+    "similarity": similarity.run,
+    "prompts": prompts.run,
 }
 
 

@@ -10,6 +10,7 @@ from llmguard.store import open_store
 from llmguard.store.store import Store
 from tests.fakes.clock import FakeClock
 from tests.redis_server import RedisServer
+from tests.store.redis_ledgers import empty_redis
 
 PATIENT_MS = 5_000
 """Long enough for a busy machine: only tests of failures are about the timeout."""
@@ -51,9 +52,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "file":
         yield f"file:{tmp_path / 'data'}"
         return
-    data: RedisServer = request.getfixturevalue("redis_cluster" if "cluster" in request.param else "redis_server")
-    data.clear()
-    yield request.getfixturevalue("redis_sentinel").url if "sentinel" in request.param else data.url
+    yield empty_redis(request, request.param)
 
 
 @pytest.fixture

@@ -15,12 +15,13 @@ from llmguard.store.ledger import RELEASE_S, RESOLUTION, Charge, Counter, Ledger
 from llmguard.store.ledger_local import LocalLedger
 from llmguard.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
+from tests.store import redis_ledgers
 from tests.store.ledger_machine import check_histories
 from tests.store.ledgers import FileLedger
 
 pytestmark = pytest.mark.anyio
 
-KINDS = ["memory", "file", "memory, shelving", "file, shelving"]
+KINDS = ["memory", "file", "memory, shelving", "file, shelving", "redis", "redis+sentinel", "redis+cluster"]
 TOKENS = Counter("user:alice", "tokens", 64.0)
 DAY = Counter("user:alice", "tokens day", 86_400.0)
 LIFE = Counter("user:alice", "credits", None)
@@ -32,6 +33,10 @@ async def ledger(
     request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path, anyio_backend: str
 ) -> AsyncIterator[Ledger]:
     """An empty ledger of each kind."""
+    if "redis" in request.param:
+        async with redis_ledgers.opened(redis_ledgers.empty_redis(request, request.param), clock=clock) as shared:
+            yield shared
+        return
     if "shelving" in request.param:
         is_file = "file" in request.param
         local = (
@@ -99,9 +104,10 @@ async def test_nothing_always_fits_and_what_is_forced_is_taken(ledger: Ledger) -
 
 async def test_a_charge_of_nothing_may_end_as_something(ledger: Ledger) -> None:
     charges = [Charge(TOKENS, 100, 0), Charge(REQUESTS, 5, 0)]
-    await ledger.reserve("a", charges, 60.0)
     await spend(ledger, TOKENS, 5)
-    await ledger.levels([DAY, LIFE])
+    await ledger.reserve("a", charges, 60.0)
+    for other in (DAY, LIFE, Counter("ip:192.0.2.1", "requests", 64.0)):
+        await ledger.levels([other])  # a local ledger may put the counter away meanwhile
     await ledger.settle("a", charges, [7, 1])
     assert [level.spent for level in await ledger.levels([TOKENS, REQUESTS])] == [12, 1]
 
@@ -286,12 +292,17 @@ async def test_setting_the_wall_clock_changes_nothing(ledger: Ledger, clock: Fak
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_random_histories_agree_with_the_model(kind: str, tmp_path: Path) -> None:
+def test_random_histories_agree_with_the_model(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     numbers = count()
     generation = 1 if "shelving" in kind else 1000
 
     @asynccontextmanager
     async def opened(clock: FakeClock) -> AsyncIterator[Ledger]:
+        if "redis" in kind:
+            url = redis_ledgers.empty_redis(request, kind)
+            async with redis_ledgers.opened(url, clock=clock) as shared:
+                yield shared
+            return
         if "memory" in kind:
             local = LocalLedger(clock=clock, generation=generation)
         else:

@@ -125,6 +125,13 @@ def test_one_spend_takes_25_bytes() -> None:
     assert len(window.pack()) == 25 + GRANT.size
 
 
+def test_a_sum_beyond_all_bounds_is_kept_as_the_largest() -> None:
+    window, _, _ = replay([(1.0, 10**30)])
+    assert Window(EVERY_S).unpack(window.pack()).spent == 2**63 - 1
+    window, _, _ = replay([(1.0, 10**30), (10.0, 1), (1.0, -(10**30))])
+    assert Window(EVERY_S).unpack(window.pack()).spent == 1
+
+
 def test_without_a_window_nothing_leaves() -> None:
     window, _, _ = replay([(1.0, 5), (1e9, 7), (1.0, -3)], inf)
     assert spent(window, 1e12) == 9

@@ -1,0 +1,307 @@
+"""A ledger in Redis: any number of guards share it.
+
+Its time is the server's, so that no guard's clock matters. All of an operation is one script and one round trip.
+On a cluster the counters of one subject lie in one slot and change in one script; the subjects are asked in parallel,
+and what some of them gave is taken back where another refused. So no limit is exceeded there either, but of requests
+that come at once for the last room more may be refused than must.
+
+A settlement that fails, and the end of a reservation whose answer is lost, are asked for in the background until they
+succeed; the reservation ends with its lease at the latest. What Redis forgets can be spent again: it must not evict
+(`maxmemory-policy noeviction`), and in a fail-over it loses what was not replicated yet.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from hiredis import pack_command
+from msgspec.structs import replace
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from llmguard.clock import Clock
+from llmguard.store.ledger import RELEASE_S, RESOLUTION, Charge, Counter, Level, Receipt
+from llmguard.store.redis_client import RedisClient
+from llmguard.store.redis_lane import BREAK_S, Lane, LaneBroken
+from llmguard.store.store import StoreUnavailable
+
+FAILURES: Final = (RedisError, RedisClusterException, msgspec.MsgspecError, OSError)
+ELSEWHERE: Final = (MovedError, AskError, TryAgainError, ClusterDownError)
+"""Answers that say: not here, or not now. Nothing was done."""
+REFUSED: Final = (LaneBroken, ResponseError)
+"""What says that nothing was done, and will not be."""
+UNSETTLED: Final = 10_000
+"""Settlements that wait for the server; of older ones the reservations are left to their leases."""
+BATCH: Final = 64
+"""Of them, those asked for at once: a server that was busy is not kept busy."""
+MOST: Final = 2**63 - 1
+"""What is sent of a larger number, such as an upstream may claim was spent."""
+NEVER: Final = -1.0
+"""No time, in what is sent and answered."""
+LEVEL: Final = -2.0
+"""In place of the length of a window, that of a counter that is only ever reserved."""
+
+Levels = list[tuple[int, int, float]]
+Rows = Sequence[tuple[float | bool, ...]]
+Answers = list[tuple[Sequence[int], Any]]
+"""The places of the counters that lie together, and the answer or failure of these."""
+
+
+class Script(NamedTuple):
+    """A script, the server's name for it, and what it answers."""
+
+    text: bytes
+    sha: str
+    decode: Callable[[Any], Any]
+
+
+class Request(NamedTuple):
+    """A script that was sent, and what it takes to send it once more."""
+
+    script: Script
+    arguments: tuple[str | bytes | int, ...]
+    lane: Lane
+    answer: "asyncio.Future[Any]"
+    deadline: float
+
+
+class RedisLedger:
+    """A ledger behind `client`, which somebody else closes. `timeout_s` bounds each operation as a whole.
+
+    After a failure nothing is asked of a server for BREAK_S, then one operation is tried; the others fail at once.
+    `clock` is for tests: it stands in for the server's.
+    """
+
+    def __init__(self, client: RedisClient, *, timeout_s: float, clock: Clock | None = None) -> None:
+        self._client = client
+        self._clustered = client.clustered
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._lanes: dict[str, Lane] = {}
+        self._unsettled: deque[tuple[str, Sequence[Charge], Sequence[int]]] = deque(maxlen=UNSETTLED)
+        self._settler: asyncio.Task[None] | None = None
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._reserve = load_script("reserve", msgspec.msgpack.Decoder(tuple[float, list[int], Levels]).decode)
+        self._levels = load_script("levels", msgspec.msgpack.Decoder(Levels).decode)
+        self._settle, self._extend, self._grant = (load_script(name, int) for name in ("settle", "extend", "grant"))
+
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+        """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none.
+
+        Where that fails, what may be held is cancelled in the background: do not ask again under the same `id`.
+        """
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        rows = [(_every(charge.counter), charge.limit, charge.amount, charge.forced) for charge in charges]
+        try:
+            answers = await self._ask(self._reserve, [charge.counter for charge in charges], id, lease_s, rows)
+        except asyncio.CancelledError:
+            self._later(id, charges, [0] * len(charges))
+            raise
+        failures = [answer for _, answer in answers if isinstance(answer, StoreUnavailable)]
+        if failures:
+            unsure = [charges[place] for part, answer in answers if not _refused(answer) for place in part]
+            self._later(id, unsure, [0] * len(unsure))
+            raise failures[0]
+        if len(answers) == 1:
+            return _receipt(answers[0][1])
+        receipts = [(part, _receipt(answer)) for part, answer in answers]
+        held = [charges[place] for part, receipt in receipts if not receipt.exceeded for place in part]
+        if len(held) < len(charges):
+            await self._take_back(id, held, deadline)
+        return _joined(charges, receipts)
+
+    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+        """End a reservation: what was really spent, in the order of its charges, counts from now on.
+
+        Where that fails it is asked again in the background: nobody else need do it. What goes beyond the amounts can
+        then count twice, where only the answer was lost.
+        """
+        rows = [(_every(charge.counter), charge.amount, spent) for charge, spent in zip(charges, actual, strict=True)]
+        try:
+            answers = await self._ask(self._settle, [charge.counter for charge in charges], id, 0, rows)
+        except asyncio.CancelledError:
+            self._later(id, charges, actual)
+            raise
+        failures = [answer for _, answer in answers if isinstance(answer, StoreUnavailable)]
+        if failures:
+            failed = [place for part, answer in answers if isinstance(answer, StoreUnavailable) for place in part]
+            self._later(id, [charges[place] for place in failed], [actual[place] for place in failed])
+            raise failures[0]
+
+    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+        """Let a reservation that is still held last `lease_s` from now."""
+        rows = [(_every(charge.counter), charge.amount) for charge in charges]
+        await self._run(self._extend, [charge.counter for charge in charges], id, lease_s, rows)
+
+    async def levels(self, counters: Sequence[Counter]) -> list[Level]:
+        """How they stand."""
+        answers = await self._run(self._levels, counters, "", 0, [(_every(counter),) for counter in counters])
+        found = {place: _level(*level) for part, levels in answers for place, level in zip(part, levels, strict=True)}
+        return [found[place] for place in range(len(counters))]
+
+    async def reset(self, counters: Sequence[Counter]) -> None:
+        """Forget what was spent and granted; what is reserved stays."""
+        await self._run(self._grant, counters, "", NEVER, [(_every(counter),) for counter in counters])
+
+    async def grant(self, counter: Counter, amount: int) -> None:
+        """Allow so much more for one window, or for good where there is none."""
+        await self._run(self._grant, [counter], "", amount, [(_every(counter),)])
+
+    async def close(self) -> None:
+        """Close the connections; what is not settled by now is left to the leases."""
+        if self._settler is not None:
+            self._settler.cancel()
+            await asyncio.wait([self._settler])
+        for lane in self._lanes.values():
+            await lane.close()
+
+    # --- settlements that wait -------------------------------------------------------------
+
+    async def _take_back(self, id: str, held: Sequence[Charge], deadline: float) -> None:
+        """Cancel what some subjects gave and others refused, by the deadline or in the background."""
+        with suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self.settle(id, held, [0] * len(held))
+
+    def _later(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+        """Settle in the background, again and again until it is done."""
+        if charges:
+            self._unsettled.append((id, charges, actual))
+        if self._unsettled and self._settler is None:
+            self._settler = asyncio.get_running_loop().create_task(self._settle_waiting())
+
+    async def _settle_waiting(self) -> None:
+        while self._unsettled:
+            batch = [self._unsettled.popleft() for _ in range(min(BATCH, len(self._unsettled)))]
+            outcomes = await asyncio.gather(*(self.settle(*waiting) for waiting in batch), return_exceptions=True)
+            if any(outcomes):  # those that failed wait again
+                await asyncio.sleep(BREAK_S)
+        self._settler = None
+
+    # --- scripts ---------------------------------------------------------------------------
+
+    async def _run(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Answers:
+        """The answer of each part. Raises `StoreUnavailable` where one failed, once all have ended."""
+        answers = await self._ask(script, counters, id, value, rows)
+        for _, answer in answers:
+            if isinstance(answer, StoreUnavailable):
+                raise answer
+        return answers
+
+    async def _ask(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Answers:
+        """The answer, or failure, of each part: one round trip, all at once."""
+        if not counters:
+            return []
+        if not self._clustered:
+            return [(range(len(rows)), await self._answer(self._send(script, counters, id, value, rows)))]
+        parts: dict[str, list[int]] = {}
+        for place, counter in enumerate(counters):
+            parts.setdefault(counter.subject, []).append(place)
+        sent = [
+            (part, self._send(script, [counters[n] for n in part], id, value, [rows[n] for n in part]))
+            for part in parts.values()
+        ]
+        return [(part, await self._answer(request)) for part, request in sent]
+
+    def _send(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Request:
+        """Start a script on the server of its counters."""
+        keys = []
+        for counter in counters:
+            tail = f"{{{counter.subject}}}:{counter.measure}"
+            keys += [f"llmguard:quota:{tail}", f"llmguard:held:{tail}"]
+        now = NEVER if self._clock is None else self._clock.monotonic()
+        try:
+            packed = self._encode((id, now, value, rows))
+        except OverflowError:
+            packed = self._encode((id, now, min(value, MOST), [[min(number, MOST) for number in row] for row in rows]))
+        arguments: tuple[str | bytes | int, ...] = (len(keys), *keys, packed)
+        server = self._client.server(keys[0])
+        lane = self._lanes.get(server)
+        if lane is None:
+            lane = self._lanes[server] = Lane(partial(self._client.connect, keys[0]), timeout_s=self._timeout_s)
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        return Request(script, arguments, lane, lane.execute(_packed("EVALSHA", script.sha, *arguments)), deadline)
+
+    async def _answer(self, request: Request) -> Any:
+        """What a script answered, or how it failed; asked again where it is not known to the server, or elsewhere."""
+        script, arguments, lane, future, deadline = request
+        try:
+            try:
+                return script.decode(await future)
+            except NoScriptError:
+                async with asyncio.timeout_at(deadline):
+                    return script.decode(await lane.execute(_packed("EVAL", script.text, *arguments)))
+            except ELSEWHERE:
+                async with asyncio.timeout_at(deadline):
+                    return script.decode(await self._client.execute("EVAL", script.text, *arguments))
+        except FAILURES as error:
+            failure = StoreUnavailable("Redis failed or did not answer in time")
+            failure.__cause__ = error
+            return failure
+
+
+def load_script(name: str, decode: Callable[[Any], Any]) -> Script:
+    """A script of this folder, with what all of them begin with."""
+    here = Path(__file__)
+    constants = f"local RESOLUTION, RELEASE_S, LEVEL = {RESOLUTION}, {RELEASE_S}, {LEVEL}\n"
+    text = constants + here.with_name("counter.lua").read_text() + here.with_name(f"{name}.lua").read_text()
+    return Script(text.encode(), sha1(text.encode(), usedforsecurity=False).hexdigest(), decode)
+
+
+def _packed(*command: str | bytes | int) -> bytes:
+    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # hiredis means a tuple of any length
+    return packed
+
+
+def _every(counter: Counter) -> float:
+    if counter.level:
+        return LEVEL
+    return NEVER if counter.every_s is None else counter.every_s
+
+
+def _level(spent: int, reserved: int, reset_s: float) -> Level:
+    return Level(spent, reserved, None if reset_s < 0 else reset_s)
+
+
+def _receipt(answer: Any) -> Receipt:
+    retry_after_s, exceeded, levels = answer
+    return Receipt(
+        tuple([_level(*level) for level in levels]), tuple(exceeded), None if retry_after_s < 0 else retry_after_s
+    )
+
+
+def _refused(answer: Any) -> bool:
+    """Whether a part surely holds nothing."""
+    return isinstance(answer.__cause__, REFUSED) if isinstance(answer, StoreUnavailable) else bool(answer[1])
+
+
+def _joined(charges: Sequence[Charge], receipts: Sequence[tuple[Sequence[int], Receipt]]) -> Receipt:
+    """One receipt of those of the parts; where one refused, what the others gave was taken back."""
+    refused = [receipt for _, receipt in receipts if receipt.exceeded]
+    levels: dict[int, Level] = {}
+    for part, receipt in receipts:
+        for place, level in zip(part, receipt.levels, strict=True):
+            counter = charges[place].counter
+            back = sum(charges[other].amount for other in part if charges[other].counter == counter)
+            kept = not refused or receipt.exceeded
+            levels[place] = level if kept else replace(level, reserved=level.reserved - back)
+    waits = [receipt.retry_after_s for receipt in refused]
+    return Receipt(
+        tuple([levels[place] for place in range(len(charges))]),
+        tuple(sorted(part[place] for part, receipt in receipts for place in receipt.exceeded)),
+        None if None in waits else max((wait for wait in waits if wait is not None), default=None),
+    )

@@ -1,0 +1,1 @@
+"""Plain text from files that nobody trusts."""

@@ -1,0 +1,100 @@
+"""Short codes in cells, of which a search reads those nearest to the question."""
+
+from typing import Any
+
+import faiss
+import numpy as np
+
+from similarity.index.index import Found, Kind, Parts
+from similarity.index.scan import filled, nearest
+from similarity.vectors import Ids, Vectors
+
+TRAINING = 64
+"""Vectors a cell that are looked at to place the cells; fewer than 39 make FAISS warn."""
+LARGEST_CELLS = 2048
+SEARCHED_SHARE = 1 / 64
+SEARCHED_LEAST = 16
+CODE_BYTES = 96
+WIDER_RANGE = 0.25
+"""By how much sq8 codes reach past the values they were learnt from: later texts are about other things."""
+
+
+class Cells:
+    """sq8: a byte a dimension; pq: 96 bytes, whose scores are good for choosing candidates only."""
+
+    def __init__(self, kind: Kind, index: Any, newest: int = -1) -> None:
+        self.kind = kind
+        self._index = index
+        # Ids come from a counter: one past all before is new, and nothing has to be looked for.
+        self._newest = newest
+
+    @classmethod
+    def trained(cls, kind: Kind, vectors: Vectors) -> "Cells":
+        """An empty index whose cells lie as these vectors do; raises ValueError below 256 vectors."""
+        if len(vectors) < 256:
+            raise ValueError("cells are learnt from 256 vectors or more")
+        dimensions = vectors.shape[1]
+        cells = int(min(LARGEST_CELLS, max(4, 4 * len(vectors) ** 0.5), len(vectors) // TRAINING))
+        coarse = faiss.IndexFlatIP(dimensions)
+        index: Any
+        if kind is Kind.SQ8:
+            code = faiss.ScalarQuantizer.QT_8bit
+            index = faiss.IndexIVFScalarQuantizer(coarse, dimensions, cells, code, faiss.METRIC_INNER_PRODUCT)
+            index.sq.rangestat_arg = WIDER_RANGE
+        else:
+            parts = max(part for part in range(1, CODE_BYTES + 1) if dimensions % part == 0)
+            index = faiss.IndexIVFPQ(coarse, dimensions, cells, parts, 8, faiss.METRIC_INNER_PRODUCT)
+            index.pq.cp.min_points_per_centroid = 1
+        index.cp.min_points_per_centroid = 1
+        index.train(np.ascontiguousarray(vectors[:: max(1, len(vectors) // (cells * TRAINING))]))
+        return cls(kind, index)
+
+    @classmethod
+    def of(cls, kind: Kind, parts: Parts) -> "Cells":
+        """From its parts."""
+        return cls(kind, faiss.deserialize_index(parts["index"]), int(parts["newest"][0]))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """10 µs a vector; for an id that may be there already, as long as `remove`."""
+        latest = dict(zip(ids.tolist(), range(len(ids)), strict=True))
+        if not latest:
+            return
+        if min(latest) <= self._newest:
+            self.remove(ids)
+        kept = np.fromiter(latest.values(), np.int64, len(latest))
+        self._index.add_with_ids(np.ascontiguousarray(vectors[kept]), np.ascontiguousarray(ids[kept]))
+        self._newest = max(self._newest, max(latest))
+
+    def remove(self, ids: Ids) -> int:
+        """Reads every id once, about 10 ms at a million, so give many at a time."""
+        return int(self._index.remove_ids(faiss.IDSelectorBatch(ids)))
+
+    def search(self, questions: Vectors, k: int, allowed: Ids | None = None) -> Found:
+        """Of the nearest cells; of the more cells, the fewer are allowed."""
+        nothing = allowed is not None and len(allowed) == 0
+        if len(questions) == 0 or len(self) == 0 or nothing:
+            empty = np.empty((0, self._index.d), np.float32)
+            return filled(np.empty(0, np.int64), *nearest(questions, empty, k), k)
+        cells, share = int(self._index.nlist), 1 if allowed is None else max(1, len(self) // len(allowed))
+        read = min(cells, share * max(SEARCHED_LEAST, int(cells * SEARCHED_SHARE)))
+        found = self._read(questions, k, read, allowed)
+        short = bool((found.ids[:, min(k, len(self)) - 1] < 0).any())
+        return self._read(questions, k, cells, allowed) if short and read < cells else found
+
+    def _read(self, questions: Vectors, k: int, cells: int, allowed: Ids | None) -> Found:
+        """The best of so many cells."""
+        chosen = {} if allowed is None else {"sel": faiss.IDSelectorBatch(allowed)}
+        parameters = faiss.SearchParametersIVF(nprobe=cells, **chosen)
+        scores, found = self._index.search(questions, k, params=parameters)
+        return Found(found, np.where(found >= 0, scores, -np.inf).astype(np.float32))
+
+    def worn(self) -> bool:
+        """Never: what is removed is gone."""
+        return False
+
+    def parts(self) -> Parts:
+        """Copies."""
+        return {"index": faiss.serialize_index(self._index), "newest": np.asarray([self._newest], np.int64)}

@@ -1,0 +1,1 @@
+"""Where marking meets a serving engine; the only place that may import torch."""

@@ -1,0 +1,1 @@
+"""The schemes, one a file: each marks and scores."""
