@@ -15,6 +15,7 @@ from dataclasses import asdict
 from rich.console import Console
 
 from tests.benchmarks import (
+    decoding,
     embedded,
     ledger_histories,
     prompts,
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "quotas": quotas.run,
     "start": lambda _: [start.run()],
     "embedded": lambda _: [embedded.run()],
+    "decoding": lambda _: [decoding.run()],
     "quotas_local": quotas_local.run,
     "quotas_redis": quotas_redis.run,
     "ledger_histories": ledger_histories.run,
