@@ -8,7 +8,7 @@ import pytest
 from llmguard.decoding.constraints import one_expansion, one_match, one_value
 from tests.benchmarks.decoding import MOST_US, run
 
-SLOW_MACHINE = 4
+SLOW_MACHINE = 8
 
 
 def test_validation_and_judgement_stay_within_their_budget() -> None:
@@ -43,4 +43,4 @@ def nested(depth: int) -> object:
 def test_nothing_that_a_body_can_hold_takes_long(judge: Callable[[object], bool], given: object) -> None:
     start = time.process_time()
     judge(given)
-    assert time.process_time() - start < 0.2
+    assert time.process_time() - start < 2.0  # a hundredth of this is usual; what is quadratic takes minutes
