@@ -68,7 +68,10 @@ def test_a_spelling_of_little_choice_names_its_culprit(fields: dict[str, Any], c
     "fields",
     [
         {},
-        {"temperature": 0.3, "top_p": 0.1, "top_k": 2},
+        {"temperature": 0.3, "top_p": 0.1},
+        {"temperature": 0.3, "top_p": 0.1, "top_k": 15},
+        {"temperature": 0.3, "top_p": 0.75, "top_k": 2},
+        {"temperature": 0.3, "typical_p": 0.1, "top_p": 0.5, "top_k": 30},
         {"top_k": -1},
         {"top_k": 0},
         {"top_p": 1},
