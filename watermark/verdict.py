@@ -37,6 +37,7 @@ weights gave (6 keys, 300 tokens each, ± 0.01).
 SYNTHID_GAIN = 1.13
 """For SynthID, over the mean of unmarked tokens, which is half its depth; from the same sampler."""
 MOST_NEEDED = 1 << 20
+UNLUCKY = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,19 @@ class Verdict:
         return None if self.log10_p is None else max(float(10.0**self.log10_p), SMALLEST)
 
 
-def judge(tokens: Tokens, panels: Sequence[Panel], *, fpr: float, generator: np.random.Generator) -> Verdict:
+def judge(
+    tokens: Tokens,
+    panels: Sequence[Panel],
+    *,
+    fpr: float,
+    generator: np.random.Generator,
+    unlucky: frozenset[str] = frozenset(),
+) -> Verdict:
     """The verdict on a text [n]: marked where the corrected p is at most `fpr` and no decoy key scores as high.
 
     A text that would have been too short for an ordinary mark to show is not called unmarked.
-    `generator` draws the decoys. At least one panel with one key must be given.
+    `generator` draws the decoys. `unlucky` keys are those that also find themselves in text known
+    to be unmarked: see `finds_itself`. At least one panel with one key must be given.
     """
     looks = [
         (panel, place, detection)
@@ -106,12 +115,24 @@ def judge(tokens: Tokens, panels: Sequence[Panel], *, fpr: float, generator: np.
         runner_up_log10_p=float(found[order[1]]) if len(looks) > 1 else None,
     )
     if said.log10_p is not None and said.log10_p <= np.log10(fpr):
+        if said.key_id in unlucky:
+            return replace(said, answer="cannot_tell", reason=f"{said.key_id} finds itself in unmarked text as well")
         return _against_decoys(said, panel.scheme, best, tokens, fpr, generator)
     needed = tokens_needed(panel.scheme, fpr / len(looks))
     if best.scored < needed:
         reason = f"too short: {best.scored} tokens can be scored, about {needed} are needed"
         return replace(said, answer="cannot_tell", reason=reason)
     return said
+
+
+def finds_itself(tokens: Tokens, panels: Sequence[Panel]) -> frozenset[str]:
+    """The keys under which a text [n] known to be unmarked has a p below 1e-3, which is what bad luck of a key is."""
+    return frozenset(
+        id
+        for panel in panels
+        for id, log_p in zip(panel.ids, Detector(panel.scheme, panel.keys).log_p(tokens), strict=True)
+        if log_p < np.log(UNLUCKY)
+    )
 
 
 def tokens_needed(scheme: Scheme, alpha: float) -> int:
