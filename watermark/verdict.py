@@ -17,8 +17,8 @@ Answer: TypeAlias = Literal["marked", "not_marked", "cannot_tell"]
 
 DECOYS = 999
 FEWEST_DECOYS = 19
-WORK, KGW_WORK = 100_000_000, 60_000
-"""Decoys times n-grams: half a minute. KGW shuffles a vocabulary for each, on one core some 150 µs."""
+WORK, KGW_WORK = 100_000_000, 20_000
+"""Decoys times n-grams, at most. KGW shuffles a vocabulary for each, which takes some 0.2 ms."""
 SMALLEST = 5e-324
 ORDINARY = {
     "gumbel-sglang": 1.64,
@@ -137,12 +137,18 @@ def finds_itself(tokens: Tokens, panels: Sequence[Panel]) -> frozenset[str]:
 
 def tokens_needed(scheme: Scheme, alpha: float) -> int:
     """How many tokens of one nat of entropy each must be marked before p falls to `alpha`."""
-    mean = ordinary_mean(scheme)
-    low, high = 0, MOST_NEEDED
+    mean, limit = ordinary_mean(scheme), np.log(alpha)
+
+    def enough(count: int) -> bool:
+        return bool(scheme.log_tail(np.array([float(count)]), np.array([np.floor(count * mean)]))[0] <= limit)
+
+    high = 1
+    while high < MOST_NEEDED and not enough(high):
+        high *= 2
+    low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        tail = float(scheme.log_tail(np.array([float(middle)]), np.array([np.floor(middle * mean)]))[0])
-        low, high = (low, middle) if tail <= np.log(alpha) else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 
