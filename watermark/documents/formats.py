@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 from markdown_it import MarkdownIt
 from pypdf import PdfReader
-from pypdf.errors import PyPdfError
+from pypdf.errors import DeprecationError, PyPdfError
 from selectolax.lexbor import LexborHTMLParser
 
 from watermark.documents.document import Unreadable
@@ -23,6 +23,19 @@ BLOCKS = "p, div, li, tr, h1, h2, h3, h4, h5, h6, pre, blockquote, section, arti
 BREAK = "\u2029"
 """A block's end, in a character that no parser takes for white space of the source."""
 MOST_PAGES = 2000
+DAMAGE = (
+    PyPdfError,
+    DeprecationError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What pypdf was seen to raise on 100,000 damaged files."""
 
 
 def plain(content: bytes) -> str:
@@ -65,7 +78,7 @@ def pdf(content: bytes) -> str:
             raise Unreadable(f"the PDF has more than {MOST_PAGES} pages")
         pages = [page.extract_text() for page in reader.pages]
     # A damaged PDF fails in as many ways as it has parts, not all of which are wrapped.
-    except (PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OSError) as error:
+    except DAMAGE as error:
         raise Unreadable("the PDF is damaged") from error
     return "\n\n".join(" ".join(page.split()) for page in pages)
 

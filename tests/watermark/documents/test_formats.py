@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from tests.watermark.made import pdf as made_pdf
@@ -39,6 +40,27 @@ def test_pdf_gives_its_lines_joined():
 def test_damaged_pdfs_are_refused(content):
     with pytest.raises(Unreadable, match="damaged"):
         pdf(content)
+
+
+def test_a_pdf_that_is_damaged_anywhere_gives_its_text_or_a_reason():
+    generator = np.random.default_rng(0)
+    whole = np.frombuffer(made_pdf(["one two", "three"]), np.uint8)
+    read = 0
+    for _ in range(1500):
+        damaged = whole.copy()
+        places = generator.integers(0, whole.size, 3)
+        damaged[places] = generator.integers(0, 256, 3, np.uint8)
+        try:
+            pdf(damaged.tobytes())
+            read += 1
+        except Unreadable:
+            pass
+    assert 0 < read < 1500
+
+
+def test_pdfs_with_filters_that_nobody_knows_are_damaged():
+    with pytest.raises(Unreadable, match="damaged"):
+        pdf(made_pdf(["one"]).replace(b"<< /Length", b"<< /Filter /Rot13 /Length"))
 
 
 def test_a_line_holds_its_text_under_a_field():
