@@ -16,8 +16,10 @@ from llmguard.connection import Connection, Message, Receive, Scope, Send
 from llmguard.control import Control
 from llmguard.controls.audit import Audit
 from llmguard.controls.authentication import Authentication
+from llmguard.controls.decoding import Decoding
 from llmguard.controls.endpoints import Endpoints
 from llmguard.controls.hygiene import Hygiene
+from llmguard.controls.logits import Logits
 from llmguard.controls.measurement import Measurement
 from llmguard.controls.models import Models
 from llmguard.controls.obfuscation import Obfuscation
@@ -252,8 +254,10 @@ class App:
             Endpoints(),
             Validation(settings),
             Models(catalogue, upstreams),
+            Decoding(settings, self._holdings),
             Quotas(settings, self._holdings, self._challenges, upstreams, self._metrics),
             Obfuscation(secrets.token_hex),
+            Logits(derive(self._secret, "logits")),
             Hygiene(derive(self._secret, "tool-call-ids")),
         ]
 

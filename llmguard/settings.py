@@ -113,7 +113,7 @@ class OpenAIUpstream(UpstreamSettings):
     kind: Literal["openai"] = Field(description="Which kind of upstream this is.")
     base_url: HttpUrl = Field(description="The URL up to and with /v1.")
     api_key: Token | None = Field(default=None, description=f"The upstream's key. {ENV_NOTE}")
-    engine: Literal["vllm", "sglang", "tei", "generic"] = Field(
+    engine: Literal["vllm", "sglang", "tgi", "llamacpp", "ollama", "tei", "generic"] = Field(
         default="generic", description="What runs there; decides which extensions of the wire are used."
     )
 
@@ -136,6 +136,15 @@ class EmbeddedUpstream(UpstreamSettings):
 AnyUpstream = Annotated[OpenAIUpstream | LiteLLMUpstream | EmbeddedUpstream, Field(discriminator="kind")]
 
 
+class Sampling(Frozen):
+    """What a model is sampled with where neither the request nor the engine's own defaults say."""
+
+    temperature: float | None = Field(default=None, ge=0, le=2, description="The temperature.")
+    top_p: float | None = Field(default=None, ge=0, le=1, description="The nucleus.")
+    top_k: int | None = Field(default=None, ge=0, description="The most candidates; 0 is all.")
+    min_p: float | None = Field(default=None, ge=0, le=1, description="The least share of the likeliest one.")
+
+
 class Model(Frozen):
     """A public model: where it really runs, and which public models stand in when it fails."""
 
@@ -144,6 +153,11 @@ class Model(Frozen):
     model: Name = Field(description="Its name at the upstream.")
     fallbacks: tuple[str, ...] = Field(
         default=(), description="Public models of the same task that stand in, in this order."
+    )
+    defaults: Sampling = Field(
+        default=Sampling(),
+        description="What the model is sampled with where a request says nothing, unless it is its engine's default: "
+        "its generation_config.json with vLLM or SGLang. Where that is below a policy's floors, they are sent.",
     )
 
 
@@ -193,8 +207,20 @@ class Decoding(Frozen):
     min_top_p: float = Field(default=0.1, ge=0, le=1, description="The least top_p.")
     min_top_k: int = Field(default=2, ge=1, description="The least top_k.")
     seed: Parameter = Field(default="refuse", description="What becomes of a request's seed.")
-    logprobs: Parameter = Field(default="refuse", description="What becomes of a request for log probabilities.")
-    logit_bias: Parameter = Field(default="refuse", description="What becomes of a request's logit_bias.")
+    logprobs: Literal["refuse", "drop", "coarse", "allow"] = Field(
+        default="refuse",
+        description="What becomes of a request for log probabilities; coarse ones are few, noisy and put in buckets. "
+        "Never together with logit_bias.",
+    )
+    logit_bias: Parameter = Field(
+        default="refuse", description="What becomes of a request's logit_bias, and of lists of tokens that act like it."
+    )
+    max_biased_tokens: int = Field(
+        default=300, ge=0, le=1 << 31, description="The most tokens that a user may bias in a day, where it is allowed."
+    )
+    prefill: Literal["refuse", "allow"] = Field(
+        default="refuse", description="Whether a client may write the beginning of a chat's answer."
+    )
     max_n: int = Field(default=4, ge=1, le=128, description="The most choices in one answer.")
     max_output_tokens: int = Field(default=4096, ge=1, description="The most tokens in one answer.")
 
@@ -251,7 +277,9 @@ class Policy(Frozen):
     )
     limits: tuple[Limit, ...] = Field(default=(), description="Quotas; all are checked together and the tightest wins.")
     degrade: Degrade | None = Field(default=None, description="What stands in past a limit with `on_exceed: degrade`.")
-    decoding: Decoding | None = Field(default=None, description="Which sampling parameters a client may choose.")
+    decoding: Decoding | None = Field(
+        default=None, description="Which sampling parameters a client may choose; without it, its defaults hold."
+    )
     outputs: Outputs | None = Field(default=None, description="How exactly answers are told.")
     prompts: Prompts | None = Field(default=None, description="Detection of automated prompt streams.")
     watermark: Watermark | None = Field(default=None, description="The statistical mark in generated text.")

@@ -33,11 +33,6 @@ class Gap:
 
 POLICY_GAPS: tuple[Gap, ...] = (
     Gap(
-        ("decoding",),
-        lambda policy: policy.decoding is not None,
-        "decoding is not restricted by this version; sampling parameters are passed on as they come",
-    ),
-    Gap(
         ("outputs", "scores"),
         lambda policy: policy.outputs is not None and policy.outputs.scores != "full",
         "scores are not reduced by this version",

@@ -36,7 +36,6 @@ def keys(policy: Policy) -> list[str]:
 
 def test_every_protection_that_is_not_enforced_is_named() -> None:
     assert keys(EVERY_PROTECTION) == [
-        "policies.p.decoding",
         "policies.p.outputs.scores",
         "policies.p.outputs.embeddings",
         "policies.p.outputs.timing_bucket_ms",

@@ -9,6 +9,7 @@ from llmguard.control import Step
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange
 from llmguard.upstreams.upstream import Upstream
+from llmguard.wire.engine_fields import foreign
 from llmguard.wire.models import MODEL
 
 
@@ -34,6 +35,7 @@ class Models(Step):
             return replace(exchange, model=name, target=target)
         if target.task != "chat":
             return Denial("invalid_value", "This model does not serve this endpoint.", param="model", final=True)
-        if request.top_k is not None and "top_k" not in self._upstreams[target.upstream].extensions:
-            return Denial("unknown_parameter", "'top_k' is not a parameter of this model.", param="top_k", final=True)
+        name = foreign(request, self._upstreams[target.upstream].extensions) or ""
+        if name:
+            return Denial("unknown_parameter", f"'{name}' is not a parameter of this model.", param=name, final=True)
         return replace(exchange, target=target)

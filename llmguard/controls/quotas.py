@@ -23,6 +23,7 @@ from llmguard.store.store import StoreUnavailable
 from llmguard.upstreams.upstream import TokenCounter, Upstream
 from llmguard.wire.answer import Event
 from llmguard.wire.completions import CompletionRequest
+from llmguard.wire.engine_fields import foreign
 from llmguard.wire.model_request import ModelRequest
 
 NO_DECODING: Final = Decoding()
@@ -220,7 +221,7 @@ class Quotas(Step):
             said.append("max_output_tokens")
         if degrade.model is not None and degrade.model != exchange.model:
             target = self._models[degrade.model]
-            if request.top_k is None or "top_k" in self._upstreams[target.upstream].extensions:
+            if not foreign(request, self._upstreams[target.upstream].extensions):
                 exchange = replace(exchange, model=degrade.model, target=target)
                 said.append("model")
         if not said:

@@ -11,6 +11,7 @@ from llmguard.exchange import Exchange
 from llmguard.settings import Settings
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.answer import Event
+from llmguard.wire.engine_fields import foreign
 from llmguard.wire.model_request import ModelRequest
 
 BACKOFF_S = 0.05
@@ -72,8 +73,7 @@ class Forwarder:
         if target is None or request is None:
             raise _nowhere()
         for model in (target, *(self._settings.models[name] for name in target.fallbacks)):
-            knows_top_k = "top_k" in self._upstreams[model.upstream].extensions
-            if model is not target and request.top_k is not None and not knows_top_k:
+            if model is not target and foreign(request, self._upstreams[model.upstream].extensions):
                 continue  # a stand-in that would decode otherwise than was asked
             attempts = 1 + self._settings.upstreams[model.upstream].max_retries
             yield model.upstream, replace(request, model=model.model), attempts

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from llmguard.decoding.engines import ENGINES
 from llmguard.errors import Denial, UpstreamFailure
 from llmguard.settings import LiteLLMUpstream
 from llmguard.upstreams.litellm_library import Library, load
@@ -29,7 +30,7 @@ class LiteLLM:
     `api_key` litellm looks for the provider's own environment variable.
     """
 
-    extensions = frozenset({"top_k"})
+    extensions = ENGINES["litellm"].fields
 
     def __init__(self, settings: LiteLLMUpstream) -> None:
         self._settings = settings

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
+from llmguard.decoding.engines import ENGINES
 from llmguard.errors import UpstreamFailure
 from llmguard.settings import OpenAIUpstream
 from llmguard.upstreams.failures import bad_answer, from_status, unreachable
@@ -22,7 +23,6 @@ from llmguard.wire.completions import Completion, CompletionRequest
 from llmguard.wire.model_request import ModelRequest
 from llmguard.wire.sse import EventReader, EventTooLarge
 
-EXTENSIONS: Final = {"vllm": frozenset({"top_k"}), "sglang": frozenset({"top_k"})}
 NEWER: Final = ("api.openai.com", ".openai.azure.com")
 """Hosts that know `max_completion_tokens`."""
 LARGEST_ANSWER: Final = 32 * 1024 * 1024
@@ -43,7 +43,7 @@ class OpenAI:
 
     def __init__(self, settings: OpenAIUpstream) -> None:
         self._timeout_s = settings.timeout_s
-        self._extensions = EXTENSIONS.get(settings.engine, frozenset())
+        self._extensions = ENGINES[settings.engine].fields
         headers = {"content-type": "application/json", "accept": "*/*", "accept-encoding": "identity"}
         if settings.api_key is not None:
             headers["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"

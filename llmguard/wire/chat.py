@@ -4,13 +4,14 @@ A field that is not here is refused, so nothing is smuggled in without a line in
 same way a field that is not in `chat_answer` is dropped, so nothing of the upstream leaks out.
 """
 
-from math import isinf
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from llmguard.wire.content_parts import AssistantContent, Identifier, TextContent, UserContent
+from llmguard.wire.engine_fields import EngineFields
+from llmguard.wire.json_schema import JsonSchema, check_schema
 
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
@@ -25,22 +26,8 @@ LogitBias = dict[Annotated[str, Meta(pattern=r"^[0-9]{1,9}$")], Annotated[float,
 Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]
-JsonSchema = dict[str, Any]
 # Taken as anything, so that it is refused by its name and not for what it holds.
 NotAllowed = Annotated[Any, Meta(description="Not allowed here.", extra_json_schema={"type": "null"})]
-
-
-def check_schema(name: str, schema: JsonSchema | None) -> None:
-    """Raise ValueError for an infinity, which is how `1e999` is read: no JSON can pass it on."""
-    pending: list[Any] = [schema]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-        elif isinstance(value, float) and isinf(value):
-            raise ValueError(f"`{name}` holds a number that is too large")
 
 
 class FunctionCall(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -203,11 +190,11 @@ class StreamOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     include_obfuscation: bool | None = None
 
 
-class ChatRequest(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class ChatRequest(EngineFields, kw_only=True):
     """A chat request.
 
-    Encoding it gives what is sent upstream: a field at its default is left out. `top_k` is
-    not OpenAI's; an upstream that does not know it has the request refused.
+    Encoding it gives what is sent upstream: a field at its default is left out. An engine's own fields are
+    inherited; where the upstream does not know one, the request is refused.
     """
 
     model: Name
@@ -216,7 +203,6 @@ class ChatRequest(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_onl
     stream_options: StreamOptions | None = None
     temperature: Temperature | None = None
     top_p: Probability | None = None
-    top_k: Annotated[int, Meta(ge=-1, le=1_000_000)] | None = None
     n: Choices | None = None
     max_tokens: TokenCount | None = None
     max_completion_tokens: TokenCount | None = None
@@ -249,6 +235,7 @@ class ChatRequest(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_onl
 
     def __post_init__(self) -> None:
         """Rules that bind two fields."""
+        super().__post_init__()
         if self.stream_options is not None and not self.stream:
             raise ValueError("`stream_options` needs `stream: true`")
         if self.max_tokens is not None and self.max_completion_tokens is not None:

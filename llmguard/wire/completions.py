@@ -18,11 +18,12 @@ from llmguard.wire.chat import (
 )
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.content_parts import Identifier
+from llmguard.wire.engine_fields import EngineFields
 
 Prompt = str | Annotated[list[str], Meta(min_length=1, max_length=128)]
 
 
-class CompletionRequest(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class CompletionRequest(EngineFields, kw_only=True):
     """A text-completion request. Prompts are text: token ids would pass by every look at the text."""
 
     model: Name
@@ -31,7 +32,6 @@ class CompletionRequest(Struct, forbid_unknown_fields=True, omit_defaults=True, 
     stream_options: StreamOptions | None = None
     temperature: Temperature | None = None
     top_p: Probability | None = None
-    top_k: Annotated[int, Meta(ge=-1, le=1_000_000)] | None = None
     n: Choices | None = None
     best_of: Choices | None = None
     max_tokens: TokenCount | None = None
@@ -47,6 +47,7 @@ class CompletionRequest(Struct, forbid_unknown_fields=True, omit_defaults=True, 
 
     def __post_init__(self) -> None:
         """Rules that bind two fields."""
+        super().__post_init__()
         if self.stream_options is not None and not self.stream:
             raise ValueError("`stream_options` needs `stream: true`")
         if self.best_of is not None and self.best_of < (self.n or 1):

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from llmguard.wire import chat
-from llmguard.wire.chat import JsonSchema, Metadata, Name, NotAllowed, Probability, Temperature, TokenCount
+from llmguard.wire.chat import Metadata, Name, NotAllowed, Probability, Temperature, TokenCount
 from llmguard.wire.content_parts import Identifier
+from llmguard.wire.json_schema import JsonSchema, check_schema
 from llmguard.wire.responses_items import read, read_items, refuse, to_messages
 
 
@@ -25,7 +26,7 @@ class FunctionTool(Struct, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """The schema can be sent on."""
-        chat.check_schema("parameters", self.parameters)
+        check_schema("parameters", self.parameters)
 
 
 class NamedChoice(Struct, forbid_unknown_fields=True):
@@ -45,7 +46,7 @@ class SchemaFormat(Struct, forbid_unknown_fields=True, tag_field="type", tag="js
 
     def __post_init__(self) -> None:
         """The schema can be sent on."""
-        chat.check_schema("schema", self.schema)
+        check_schema("schema", self.schema)
 
 
 class TextConfig(Struct, forbid_unknown_fields=True, omit_defaults=True):

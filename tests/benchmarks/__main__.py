@@ -15,8 +15,10 @@ from dataclasses import asdict
 from rich.console import Console
 
 from tests.benchmarks import (
+    decoding,
     embedded,
     ledger_histories,
+    prompts,
     quotas,
     quotas_local,
     quotas_redis,
@@ -35,11 +37,13 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "quotas": quotas.run,
     "start": lambda _: [start.run()],
     "embedded": lambda _: [embedded.run()],
+    "decoding": lambda _: [decoding.run()],
     "quotas_local": quotas_local.run,
     "quotas_redis": quotas_redis.run,
     "ledger_histories": ledger_histories.run,
     "watermark": watermark.run,
     "similarity": similarity.run,
+    "prompts": prompts.run,
 }
 
 

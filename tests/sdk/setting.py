@@ -26,8 +26,9 @@ class City(BaseModel):
 
 
 def settings(url: str, **upstream: Any) -> dict[str, Any]:
-    """The tests' tree with a model whose name has a slash; `upstream` changes how the upstream is used."""
+    """The tests' tree with a model whose name has a slash, seeds and logits; `upstream` changes the upstream's use."""
     made = tree(url)
+    made["policies"] = made["policies"] | {"public": {"decoding": {"logprobs": "allow", "seed": "allow"}}}
     made["models"] = made["models"] | {"org/model": made["models"]["chat"]}
     made["upstreams"]["fake"] |= upstream
     return made

@@ -114,9 +114,17 @@ async def test_a_broken_page_is_unavailable(tmp_path: Path) -> None:
     for n in range(50):
         await store.put_key(key(f"key_{n}"))
     await store.close()
-    content = bytearray((tmp_path / FILE).read_bytes())
-    content[4096 : 5 * 4096] = b"\xff" * 4 * 4096  # the roots of keys and lookups; the ledger's are behind them
-    (tmp_path / FILE).write_bytes(content)
+    with sqlite3.connect(tmp_path / FILE) as other:
+        ((page,),) = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ledger_clock'")
+    other.close()
+    whole = (tmp_path / FILE).read_bytes()
+    broken = bytearray(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    (tmp_path / FILE).write_bytes(broken)
+    with pytest.raises(StoreUnavailable):
+        opened(tmp_path)
+    clock = slice(4096 * (page - 1), 4096 * page)
+    broken[clock] = whole[clock]
+    (tmp_path / FILE).write_bytes(broken)
     store = opened(tmp_path)
     with pytest.raises(StoreUnavailable):
         await store.find_key(secret("key_1").lookup)

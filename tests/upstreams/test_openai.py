@@ -128,9 +128,13 @@ class TestAnswers:
         assert fake.accepted == 1
 
     async def test_engines(self) -> None:
-        for engine, extensions in (("vllm", {"top_k"}), ("sglang", {"top_k"}), ("tei", set()), ("generic", set())):
+        for engine, known, unknown in (("vllm", "min_p", "grammar"), ("llamacpp", "grammar", "guided_json")):
             async with upstream_to("http://127.0.0.1:1/v1", engine=engine) as ours:
-                assert ours.extensions == extensions
+                assert known in ours.extensions
+                assert unknown not in ours.extensions
+        for engine in ("tei", "ollama", "generic"):
+            async with upstream_to("http://127.0.0.1:1/v1", engine=engine) as ours:
+                assert ours.extensions == set()
 
 
 class TestMisbehaviour:

@@ -6,6 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from llmguard.clock import Clock, SystemClock
+from llmguard.decoding.engines import ENGINES
 from llmguard.errors import Denial, UpstreamFailure
 from llmguard.settings import EmbeddedUpstream
 from llmguard.upstreams.embedded.answer import shape_of, usage_of
@@ -25,7 +26,7 @@ class Embedded:
     No failure here is retryable: the one worker would meet the same work in the same state.
     """
 
-    extensions = frozenset({"top_k"})
+    extensions = ENGINES["embedded"].fields
 
     def __init__(self, settings: EmbeddedUpstream, *, cache: Path, clock: Clock | None = None) -> None:
         self._timeout_s = settings.timeout_s

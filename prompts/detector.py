@@ -1,0 +1,193 @@
+"""The detector: one prompt of one principal in, a reading out.
+
+1. Fold    the text as it is compared, and its tokens.
+2. Score   against the principal's window, and bet on the events.
+3. Link    the principal with others whose prompts share long runs.
+4. Pool    where it is linked: the same prompt against the cluster's window, on the cluster's evidence.
+5. Read    both.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from math import log10
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompts.calibration import ALPHA, channels
+from prompts.evidence import Channels, Evidence
+from prompts.linkage import Linkage
+from prompts.prompt import Said
+from prompts.scorer import Scorer
+from prompts.tokens import Tokens
+from prompts.window import Window
+
+OWN_PART = 1.5
+"""log10 of the e-value that a member's own prompts must reach before its cluster's flag is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One channel's part: log10 of its own e-value, and p = min(1, 1/e), at the cluster or the principal alone."""
+
+    log10_e: float
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is known of a principal after a prompt.
+
+    `scored` is false for an empty prompt and for a repeat. `log10_e` is that of the principal's
+    own process, `flagged_after` the number of its scored prompts at which it first reached
+    1/alpha. `cluster` names the principal's cluster, if any, with the cluster's process;
+    `flagged` is true where the own process flags, or the cluster's does and the principal's own
+    part in it is worth 10^OWN_PART.
+    """
+
+    scored: bool
+    prompts: int
+    log10_e: float
+    flagged_after: int | None
+    cluster: str | None
+    cluster_log10_e: float
+    flagged: bool
+
+
+class Principal:
+    """The state of one stream: a window, its evidence, and where it is a cluster, the members' parts in it."""
+
+    __slots__ = ("evidence", "parts", "window")
+
+    def __init__(self, window: Window, evidence: Evidence) -> None:
+        self.window = window
+        self.evidence = evidence
+        self.parts: dict[str, NDArray[np.int32]] = {}
+
+
+class Detector:
+    """Windows and evidence of many principals, in bounded memory.
+
+    Guarantee: under the condition in `evidence`, an honest principal's own process ever flags it
+    with a probability of at most alpha. A cluster's process adds as much for each cluster that
+    it is ever in, times the 1/30 that Markov's inequality grants its own part.
+
+    `prompts`: all windows together hold at most so many; beyond that the window of the principal
+    that is longest silent is emptied, and its evidence is kept. `principals`: evidence is kept
+    for at most so many. `cells`: of the shared table, a power of two; 128 a prompt by default.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        *,
+        window: int = 1000,
+        prompts: int = 100_000,
+        principals: int = 100_000,
+        cells: int | None = None,
+        alpha: float = ALPHA,
+        granted: Channels | None = None,
+    ) -> None:
+        self.channels = granted or Channels(channels())
+        self.scorer = Scorer(tokens, self.channels, cells or 1 << (128 * prompts - 1).bit_length())
+        self.linkage = Linkage(tokens, cells=1 << max(16, (8 * prompts - 1).bit_length()), keys=principals)
+        self._capacity = window
+        self._most_prompts = prompts
+        self._most = principals
+        self._held = 0
+        self._threshold = log10(1 / alpha)
+        # The longest silent first: of those whose evidence is kept, and of those with a window.
+        self._principals: OrderedDict[str, Principal] = OrderedDict()
+        self._filled: OrderedDict[str, Principal] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self._held
+
+    def observe(self, principal: str, text: str, tags: frozenset[str] = frozenset()) -> Reading:
+        """Take one prompt, what the user newly said, and say how the evidence stands.
+
+        `tags` are what else may be shared with other keys: address prefix, tenant, payment,
+        fingerprint of parameters, each with its kind in front.
+        """
+        said = self.scorer.read(text)
+        own = self._state(principal)
+        if said is None:
+            return self._reading(principal, own, False)
+        events = self._take(principal, own, said)
+        if events is not None:
+            cluster = self.linkage.see(principal, said, tags)
+            if cluster is not None:
+                self._pool(principal, cluster, said)
+        return self._reading(principal, own, events is not None)
+
+    def signals(self, principal: str) -> dict[str, Signal]:
+        """Each channel's own evidence on a principal; of nobody for one that is not known."""
+        state = self._principals.get(principal)
+        found = state.evidence.by_channel() if state else {}
+        return {name: Signal(value, min(1.0, 10.0**-value)) for name, value in found.items()}
+
+    def forget(self, principal: str) -> None:
+        """Drop a principal's window and evidence: a pardon, or a key that is gone."""
+        state = self._principals.pop(principal, None)
+        if state is not None:
+            self._empty(principal, state)
+
+    def _take(self, name: str, state: Principal, said: Said) -> list[int] | None:
+        before = len(state.window)
+        events = self.scorer.events(state.window, said)
+        self._held += len(state.window) - before
+        self._filled[name] = state
+        self._filled.move_to_end(name)
+        if events is not None:
+            state.evidence.update(events, self._threshold)
+        while self._held > self._most_prompts:
+            self._empty(*next(iter(self._filled.items())))
+        return events
+
+    def _pool(self, principal: str, cluster: str, said: Said) -> None:
+        state = self._state(_pooled(cluster))
+        events = self._take(_pooled(cluster), state, said)
+        if events is not None:
+            part = state.parts.setdefault(principal, np.zeros(2 * self.channels.size, np.int32))
+            for event in events:
+                part[event] += 1
+
+    def _state(self, name: str) -> Principal:
+        state = self._principals.get(name)
+        if state is not None:
+            self._principals.move_to_end(name)
+            return state
+        if len(self._principals) >= self._most:
+            self.forget(next(iter(self._principals)))
+        window = Window(self._capacity, hash(name))
+        state = self._principals[name] = Principal(window, Evidence(self.channels))
+        return state
+
+    def _empty(self, name: str, state: Principal) -> None:
+        self._filled.pop(name, None)
+        self._held -= len(state.window)
+        self.scorer.forget(state.window)
+        state.window = Window(self._capacity, state.window.salt)
+
+    def _reading(self, principal: str, own: Principal, scored: bool) -> Reading:
+        evidence = own.evidence
+        cluster = self.linkage.cluster(principal)
+        pooled = self._principals.get(_pooled(cluster)) if cluster is not None else None
+        flagged = evidence.flagged_after is not None
+        if pooled is not None and pooled.evidence.flagged_after is not None and not flagged:
+            part = pooled.parts.get(principal)
+            flagged = part is not None and self.channels.part(part) >= OWN_PART
+        return Reading(
+            scored=scored,
+            prompts=evidence.scored,
+            log10_e=evidence.log10,
+            flagged_after=evidence.flagged_after,
+            cluster=cluster,
+            cluster_log10_e=pooled.evidence.log10 if pooled is not None else 0.0,
+            flagged=flagged,
+        )
+
+
+def _pooled(cluster: str) -> str:
+    """The name of a cluster's stream, which no principal has."""
+    return f"cluster\0{cluster}"

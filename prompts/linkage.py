@@ -1,0 +1,149 @@
+"""Keys that are one source: linked by the long runs of tokens that their prompts share, sooner where they share more.
+
+A *meeting* is a prompt with a span worth more than MEETING_BITS, without a gap, that stands in
+the last prompts of other keys: chance shares a few common words here and there, not a whole
+clause. A key with enough meetings of late is linked with the keys that it met. Sharing an
+address prefix, a tenant, a payment or a fingerprint of parameters links nobody by itself: it
+lowers the meetings that are needed.
+
+Links are made of the past alone, so the evidence that a cluster's later prompts give is valid
+under the condition of `evidence`, held by the pooled prompts of honest keys.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompts.prompt import Said
+from prompts.signals import spans
+from prompts.tokens import Tokens
+
+MEETING_BITS = 90.0
+MEETINGS, MEETINGS_WITH_TAG = 1.7, 0.9
+PIECE = 1.0
+"""Bits of a piece that goes on with a word."""
+
+FEWEST = 2
+"""Runs that are worth so much, at least: no token tells more than 19 bits."""
+
+KEPT = 0.96
+"""What is left of a meeting after one more prompt: in a long history of few meetings they do not add up."""
+
+FORGOTTEN = 0.1
+"""The meetings below which it is forgotten who was met."""
+
+MEMBERS = 256
+"""Keys of one cluster, at most: a cluster that took in everyone would say nothing."""
+
+
+@dataclass(slots=True)
+class Linked:
+    """What is known of one key: how many prompts met others of late, whom, and what tags it carries."""
+
+    number: int
+    tags: frozenset[str]
+    meetings: float = 0.0
+    met: set[int] = field(default_factory=set)
+
+
+class Linkage:
+    """Clusters of keys, in memory of eight bytes a cell and some hundred a key.
+
+    `cells` is a power of two. `keys`: at most so many are known; beyond that new ones are not
+    linked. Nothing is undone: a link stays.
+    """
+
+    def __init__(self, tokens: Tokens, *, cells: int = 1 << 20, keys: int = 100_000) -> None:
+        if cells < 2 or cells & (cells - 1):
+            raise ValueError("the number of cells must be a power of two")
+        # A long word in many pieces is one word: two people may well share it.
+        self._bits = np.where(tokens.begins, tokens.bits, np.float32(PIECE))
+        self._shift = np.uint64(64 - (cells.bit_length() - 1))
+        self._last: NDArray[np.int32] = np.full(cells, -1, np.int32)
+        self._checks: NDArray[np.uint32] = np.zeros(cells, np.uint32)
+        self._keys: dict[str, Linked] = {}
+        self._names: list[str] = []
+        self._roots: list[int] = []
+        self._sizes: list[int] = []
+        self._most = keys
+
+    def cluster(self, key: str) -> str | None:
+        """The name of a key's cluster, which is that of one of its keys; None for a key that is linked with none."""
+        known = self._keys.get(key)
+        if known is None:
+            return None
+        root = self._root(known.number)
+        return self._names[root] if self._sizes[root] > 1 else None
+
+    def members(self, key: str) -> tuple[str, ...]:
+        """The keys of a key's cluster, itself among them."""
+        known = self._keys.get(key)
+        if known is None:
+            return ()
+        root = self._root(known.number)
+        return tuple(name for number, name in enumerate(self._names) if self._root(number) == root)
+
+    def see(self, key: str, said: Said, tags: frozenset[str] = frozenset()) -> str | None:
+        """Take one prompt of a key; its cluster as it was before this prompt."""
+        before = self.cluster(key)
+        known = self._known(key, tags)
+        pairs = len(said.ids) - 1
+        runs = said.mixed[pairs:]
+        if known is None or not len(runs):
+            return before
+        known.meetings *= KEPT
+        if known.meetings < FORGOTTEN:
+            known.met.clear()
+        cells = (runs >> self._shift).view(np.int64)
+        holders, checks = self._last[cells], runs.astype(np.uint32)
+        # A cell that another run has taken says nothing of this one.
+        others = (holders != known.number) & (self._checks[cells] == checks) & (holders >= 0)
+        self._last[cells], self._checks[cells] = known.number, checks
+        if int(others.sum()) >= FEWEST:
+            self._meet(known, said, holders, others)
+        return before
+
+    def _known(self, key: str, tags: frozenset[str]) -> Linked | None:
+        known = self._keys.get(key)
+        if known is None and len(self._names) < self._most:
+            known = self._keys[key] = Linked(len(self._names), tags)
+            self._names.append(key)
+            self._roots.append(known.number)
+            self._sizes.append(1)
+        elif known is not None:
+            known.tags |= tags
+        return known
+
+    def _meet(self, known: Linked, said: Said, holders: NDArray[np.int32], others: NDArray[np.bool_]) -> None:
+        bits: list[float] = self._bits[said.ids].tolist()
+        if spans.longest(others.view(np.uint8), bits, 1) <= MEETING_BITS:
+            return
+        shared: dict[int, float] = {}
+        for place in np.flatnonzero(others).tolist():
+            number = int(holders[place])
+            shared[number] = shared.get(number, 0.0) + bits[place]
+        # One template is held by many keys, the last of each run: together they are one meeting.
+        met = {number for number, worth in shared.items() if worth > MEETING_BITS / 3}
+        if not met:
+            return
+        known.meetings += 1
+        root = self._root(known.number)
+        known.met = {number for number in known.met | met if self._root(number) != root}
+        for number in known.met:
+            other = self._keys[self._names[number]]
+            least = MEETINGS_WITH_TAG if known.tags & other.tags else MEETINGS
+            if known.meetings >= least and other.meetings >= least:
+                self._join(known.number, number)
+
+    def _root(self, number: int) -> int:
+        while self._roots[number] != number:
+            self._roots[number] = self._roots[self._roots[number]]
+            number = self._roots[number]
+        return number
+
+    def _join(self, first: int, second: int) -> None:
+        a, b = sorted((self._root(first), self._root(second)), key=lambda root: -self._sizes[root])
+        if a != b and self._sizes[a] + self._sizes[b] <= MEMBERS:
+            self._roots[b] = a
+            self._sizes[a] += self._sizes[b]

@@ -1,0 +1,32 @@
+"""Random words: a prompt in which no pair of neighbouring words was ever used before by its principal.
+
+What people write repeats "in the", "how to"; random words and random tokens do not. This is the
+side of *high* diversity, on which templates never show.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompts.grams import Counts
+
+LEAST_LENGTH = 5
+LEAST_SEEN = 10
+
+
+def stratum(seen: int) -> int:
+    """By how much the principal has said before: under 20 prompts, under 100, under 300, or more."""
+    return 0 if seen < 20 else 1 if seen < 100 else 2 if seen < 300 else 3
+
+
+def scored(length: int, seen: int) -> bool:
+    """Whether a prompt has pairs to tell by, and a past to compare it with."""
+    return length >= LEAST_LENGTH and seen >= LEAST_SEEN
+
+
+def hit(counts: Counts, begins: NDArray[np.bool_]) -> bool:
+    """Whether no pair whose second token begins a word was seen; counts, begins: [n - 1], of each pair.
+
+    A prompt without such a pair is no hit.
+    """
+    told = counts[begins]
+    return bool(len(told)) and not told.any()

