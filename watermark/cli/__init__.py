@@ -1,0 +1,1 @@
+"""The verification command: `llmguard watermark`, also `python -m watermark`."""

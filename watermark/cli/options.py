@@ -1,0 +1,36 @@
+"""What the command line says, as values."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Detecting:
+    """The options of `detect`."""
+
+    paths: tuple[str, ...]
+    tokenizer: str
+    scheme: str | None
+    keys: tuple[str, ...]
+    registry: Path | None
+    width: int | None
+    vocabulary: int | None
+    fpr: float
+    reference: str | None
+    field: str
+    as_json: bool
+    html: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issuing:
+    """The options of `keys issue`."""
+
+    tenant: str
+    model: str
+    tokenizer: str
+    scheme: str
+    width: int | None
+    vocabulary: int | None
+    unmarked: str | None
+    secret: str
