@@ -25,6 +25,7 @@ from llmguard.controls.models import Models
 from llmguard.controls.obfuscation import Obfuscation
 from llmguard.controls.quotas import Quotas
 from llmguard.controls.validation import Validation
+from llmguard.controls.watermark import Watermark
 from llmguard.errors import Denial
 from llmguard.generation import Generation
 from llmguard.guard import Guard
@@ -256,6 +257,7 @@ class App:
             Models(catalogue, upstreams),
             Decoding(settings, self._holdings),
             Quotas(settings, self._holdings, self._challenges, upstreams, self._metrics),
+            Watermark(settings, derive(self._secret, "watermark"), secrets.SystemRandom().random),
             Obfuscation(secrets.token_hex),
             Logits(derive(self._secret, "logits")),
             Hygiene(derive(self._secret, "tool-call-ids")),

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from llmguard.mark import Marks
 from llmguard.quota.reservation import Reservation
 from llmguard.settings import Model, Policy
 from llmguard.wire.chat_answer import Usage
@@ -46,7 +47,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     validated; `target` is the configured model that will serve it. Until authentication the
     principal is nobody, and so it stays where `mode: observe` lets a request pass without a key.
     `observed` holds (control, code) of the denials that were let pass, `reservation` what is held of the quotas,
-    `headers` what the answer will carry besides the guard's own.
+    `headers` what the answer will carry besides the guard's own, `marks` the watermarks of its text.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     target: Model | None = None
     observed: tuple[tuple[str, str], ...] = ()
     reservation: Reservation | None = None
+    marks: Marks | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 

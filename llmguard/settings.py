@@ -257,11 +257,17 @@ class Watermark(Frozen):
     """The statistical mark in generated text."""
 
     scheme: Literal["gumbel", "kgw", "unigram", "synthid", "none"] = Field(
-        default="gumbel", description="How text is marked."
+        default="gumbel",
+        description="How text is marked: gumbel, by embedded models and by engine sglang. The others are detected and "
+        "not made. Engine vllm marks by itself, under the one key of its --watermark-config.",
     )
     context_width: int = Field(
-        default=4, ge=1, le=8, description="How many tokens back the mark of a token depends on."
+        default=4,
+        ge=1,
+        le=8,
+        description="How many tokens back the mark of a token depends on; engine sglang always 4.",
     )
+    epoch: int = Field(default=1, ge=1, le=1 << 31, description="Raised, it marks with new keys from then on.")
     fraction: float = Field(default=1.0, ge=0, le=1, description="The share of answers that carry the mark.")
 
 

@@ -6,9 +6,11 @@ settings says these aloud. The feature that brings a protection deletes its row.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
+from llmguard.mark import FORMATS, format_of
 from llmguard.mistakes import Path, dotted
-from llmguard.settings import Policy, Settings
+from llmguard.settings import AnyUpstream, OpenAIUpstream, Policy, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,8 @@ POLICY_GAPS: tuple[Gap, ...] = (
         lambda policy: policy.prompts is not None and policy.prompts.detect,
         "prompt streams are not watched by this version",
     ),
-    Gap(
-        ("watermark",),
-        lambda policy: (
-            policy.watermark is not None and policy.watermark.scheme != "none" and policy.watermark.fraction > 0
-        ),
-        "text is not watermarked by this version",
-    ),
 )
+NOT_MADE = "texts are not marked in this scheme, which slows a model down or gives its key away; use gumbel"
 
 
 def unenforced(settings: Settings) -> tuple[Notice, ...]:
@@ -78,3 +74,26 @@ def notices(settings: Settings) -> Iterator[Notice]:
         for gap in POLICY_GAPS:
             if gap.asked(policy):
                 yield Notice(dotted(("policies", name, *gap.path)), gap.message)
+        yield from unmarked(name, policy, settings)
+
+
+def unmarked(name: str, policy: Policy, settings: Settings) -> Iterator[Notice]:
+    """A policy's watermark that no text carries: at all, or of these models."""
+    asked = policy.watermark
+    if asked is None or asked.scheme == "none" or asked.fraction == 0:
+        return
+    if asked.scheme not in FORMATS:
+        yield Notice(dotted(("policies", name, "watermark", "scheme")), NOT_MADE)
+        return
+    where = dotted(("policies", name, "watermark"))
+    for public, model in settings.models.items():
+        upstream = settings.upstreams[model.upstream]
+        seen = model.task == "chat" and any(fnmatchcase(public, pattern) for pattern in policy.models)
+        if seen and format_of(asked.scheme, upstream) is None:
+            yield Notice(where, f"the text of {public} is not marked: {_why(upstream)}")
+
+
+def _why(upstream: AnyUpstream) -> str:
+    if isinstance(upstream, OpenAIUpstream) and upstream.engine == "vllm":
+        return "vLLM marks only under the one key of its own --watermark-config"
+    return "its upstream takes no mark with a request"

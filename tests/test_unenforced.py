@@ -8,7 +8,11 @@ from pydantic import SecretStr
 from llmguard.defaults import default_settings
 from llmguard.settings import (
     Decoding,
+    EmbeddedUpstream,
     Limit,
+    LiteLLMUpstream,
+    Model,
+    OpenAIUpstream,
     Outputs,
     Policy,
     Prompts,
@@ -41,7 +45,6 @@ def test_every_protection_that_is_not_enforced_is_named() -> None:
         "policies.p.outputs.timing_bucket_ms",
         "policies.p.outputs.pad_stream",
         "policies.p.prompts",
-        "policies.p.watermark",
     ]
 
 
@@ -58,6 +61,41 @@ def test_every_protection_that_is_not_enforced_is_named() -> None:
 )
 def test_what_is_not_asked_for_is_not_warned_of(policy: Policy) -> None:
     assert keys(policy) == []
+
+
+UPSTREAMS = {
+    "builtin": EmbeddedUpstream(kind="embedded"),
+    "sglang": OpenAIUpstream(kind="openai", base_url="http://a/v1", engine="sglang"),
+    "vllm": OpenAIUpstream(kind="openai", base_url="http://b/v1", engine="vllm"),
+    "claude": LiteLLMUpstream(kind="litellm"),
+}
+
+
+def said(watermark: Watermark, models: tuple[str, ...] = ("*",)) -> dict[str, str]:
+    """What is warned of a policy's watermark, by the model it names, where each upstream has one of its name."""
+    settings = Settings(
+        secret=SecretStr("s" * 32),
+        upstreams=UPSTREAMS,
+        models={name: Model(task="chat", upstream=name, model="m") for name in UPSTREAMS}
+        | {"minilm": Model(task="embedding", upstream="vllm", model="e")},
+        policies={"p": Policy(models=models, watermark=watermark)},
+    )
+    found = {}
+    for notice in unenforced(settings):
+        named = next((name for name in settings.models if f"the text of {name} " in notice.message), "")
+        found[named or notice.key] = notice.message
+    return found
+
+
+def test_text_that_no_mark_can_reach_is_named_model_by_model() -> None:
+    found = said(Watermark())
+    assert set(found) == {"vllm", "claude"}
+    assert "--watermark-config" in found["vllm"]
+    assert set(said(Watermark(), ("c*", "builtin"))) == {"claude"}
+
+
+def test_a_scheme_that_is_not_made_is_named_once() -> None:
+    assert set(said(Watermark(scheme="kgw"))) == {"policies.p.watermark.scheme"}
 
 
 def test_defaults_warn_of_nothing(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ class AuditLine(msgspec.Struct, omit_defaults=True):
     output_tokens: int = -1
     first_byte_ms: float = -1.0
     duration_ms: float = 0.0
+    watermark_key: str = ""
+    watermark_scheme: str = ""
+    watermark_tokens: int = -1
 
 
 class Audit(Step):
@@ -51,6 +54,7 @@ class Audit(Step):
 
     async def settle(self, exchange: Exchange, outcome: Outcome) -> None:
         """Write the line."""
+        mark = exchange.marks.used if exchange.marks is not None else None
         who, usage, first = exchange.principal, outcome.usage, outcome.first_byte_s
         self._log.write(
             self._encode(
@@ -77,6 +81,9 @@ class Audit(Step):
                     output_tokens=usage.completion_tokens if usage else -1,
                     first_byte_ms=round(first * 1000, 3) if first is not None else -1.0,
                     duration_ms=round(outcome.duration_s * 1000, 3),
+                    watermark_key=mark.key_id if mark else "",
+                    watermark_scheme=mark.scheme if mark else "",
+                    watermark_tokens=usage.completion_tokens if mark and usage else -1,
                 )
             )
         )

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from llmguard.errors import Denial, UpstreamFailure
 from llmguard.exchange import Exchange
+from llmguard.mark import Mark
 from llmguard.settings import Settings
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.answer import Event
@@ -35,10 +36,10 @@ class Forwarder:
     async def ask(self, exchange: Exchange) -> Event:
         """The whole answer; raises UpstreamFailure, the last one."""
         failure: UpstreamFailure | None = None
-        for name, request, attempts in self._chain(exchange):
+        for name, request, mark, attempts in self._chain(exchange):
             for attempt in range(attempts):
                 try:
-                    return await self._upstreams[name].ask(request)
+                    return await self._upstreams[name].ask(request, mark)
                 except UpstreamFailure as error:
                     failure = error
                 self._failed(name, failure.denial.code)
@@ -49,11 +50,11 @@ class Forwarder:
     async def stream(self, exchange: Exchange) -> AsyncGenerator[list[Event], None]:
         """The chunks; raises UpstreamFailure, the last one before the first chunk, or the first after it."""
         failure: UpstreamFailure | None = None
-        for name, request, attempts in self._chain(exchange):
+        for name, request, mark, attempts in self._chain(exchange):
             for attempt in range(attempts):
                 begun = False
                 try:
-                    async with aclosing(self._upstreams[name].stream(request)) as stream:
+                    async with aclosing(self._upstreams[name].stream(request, mark)) as stream:
                         async for events in stream:
                             begun = True
                             yield events
@@ -67,16 +68,18 @@ class Forwarder:
                     break
         raise failure or _nowhere()
 
-    def _chain(self, exchange: Exchange) -> Iterator[tuple[str, ModelRequest, int]]:
-        """The upstream's name, the request under its own model name, and how often to try."""
+    def _chain(self, exchange: Exchange) -> Iterator[tuple[str, ModelRequest, Mark | None, int]]:
+        """The upstream's name, the request under its own model name, the text's mark, and how often to try."""
         target, request = exchange.target, exchange.request
         if target is None or request is None:
             raise _nowhere()
-        for model in (target, *(self._settings.models[name] for name in target.fallbacks)):
+        for public in (exchange.model, *target.fallbacks):
+            model = target if public == exchange.model else self._settings.models[public]
             if model is not target and foreign(request, self._upstreams[model.upstream].extensions):
                 continue  # a stand-in that would decode otherwise than was asked
             attempts = 1 + self._settings.upstreams[model.upstream].max_retries
-            yield model.upstream, replace(request, model=model.model), attempts
+            mark = exchange.marks.use(public) if exchange.marks is not None else None
+            yield model.upstream, replace(request, model=model.model), mark, attempts
 
 
 async def _again(failure: UpstreamFailure, attempt: int, attempts: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from llmguard.decoding.engines import ENGINES
 from llmguard.errors import Denial, UpstreamFailure
+from llmguard.mark import Mark
 from llmguard.settings import LiteLLMUpstream
 from llmguard.upstreams.litellm_library import Library, load
 from llmguard.upstreams.litellm_wire import arguments, chunk, made_up_end, whole
@@ -49,7 +50,7 @@ class LiteLLM:
     async def start(self) -> None:
         """Nothing to load before it is needed."""
 
-    async def ask(self, request: ModelRequest) -> Event:
+    async def ask(self, request: ModelRequest, mark: Mark | None = None) -> Event:
         """The whole answer, within `timeout_s`; raises UpstreamFailure."""
         library = await self._loaded()
         asked = arguments(request)
@@ -58,7 +59,7 @@ class LiteLLM:
                 answer = await library.acompletion(**asked, **self._options(library))
             return whole(request, answer.model_dump(exclude_none=True))
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[list[Event], None]:
+    async def stream(self, request: ModelRequest, mark: Mark | None = None) -> AsyncGenerator[list[Event], None]:
         """The chunks, one at a time, none later than `timeout_s` after the one before; raises UpstreamFailure."""
         library = await self._loaded()
         asked = arguments(request)

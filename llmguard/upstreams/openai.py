@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from llmguard.decoding.engines import ENGINES
 from llmguard.errors import UpstreamFailure
+from llmguard.mark import Mark
 from llmguard.settings import OpenAIUpstream
 from llmguard.upstreams.failures import bad_answer, from_status, unreachable
 from llmguard.upstreams.http import Answer, HttpClient
@@ -71,9 +72,9 @@ class OpenAI:
     async def start(self) -> None:
         """Nothing to load."""
 
-    async def ask(self, request: ModelRequest) -> Event:
+    async def ask(self, request: ModelRequest, mark: Mark | None = None) -> Event:
         """The whole answer within `timeout_s`; raises UpstreamFailure."""
-        answer = await self._post(request)
+        answer = await self._post(request, mark)
         try:
             _check(answer)
             body = await answer.whole(LARGEST_ANSWER)
@@ -88,11 +89,11 @@ class OpenAI:
             raise bad_answer()
         return event
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[list[Event], None]:
+    async def stream(self, request: ModelRequest, mark: Mark | None = None) -> AsyncGenerator[list[Event], None]:
         """The chunks as they come, no more than `timeout_s` apart; raises UpstreamFailure, also for a missing end."""
         decoder = _chat_chunk if isinstance(request, ChatRequest) else _completion
         asked = replace(request, stream=True, stream_options=StreamOptions(include_usage=True))
-        answer = await self._post(asked)
+        answer = await self._post(asked, mark)
         try:
             _check(answer)
             reader = EventReader()
@@ -115,14 +116,20 @@ class OpenAI:
         finally:
             answer.close()
 
-    async def _post(self, request: ModelRequest) -> Answer:
+    async def _post(self, request: ModelRequest, mark: Mark | None) -> Answer:
         if not self._newer and isinstance(request, ChatRequest) and request.max_completion_tokens is not None:
             request = replace(request, max_tokens=request.max_completion_tokens, max_completion_tokens=None)
-        return await self._client.post(PATHS[type(request)], _encode(request), timeout_s=self._timeout_s)
+        body = _encode(request) if mark is None else _encode(_marked(request, mark))
+        return await self._client.post(PATHS[type(request)], body, timeout_s=self._timeout_s)
 
     async def close(self) -> None:
         """Close the pool."""
         self._client.close()
+
+
+def _marked(request: ModelRequest, mark: Mark) -> dict[str, object]:
+    """The request with SGLang's own field: no client can set it, since the shapes of requests do not know it."""
+    return {**msgspec.to_builtins(request), "watermark": {"key": f"{mark.key:016x}"}}
 
 
 def _check(answer: Answer) -> None:

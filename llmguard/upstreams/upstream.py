@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
+from llmguard.mark import Mark
 from llmguard.wire.answer import Event
 from llmguard.wire.model_request import ModelRequest
 
@@ -27,6 +28,8 @@ class Upstream(Protocol):
     the generator of `stream`, ends the work upstream: the connection is closed, the
     generation stopped. Ids, model names and texts of errors are the upstream's; the guard
     replaces them.
+
+    A mark is of a format that `llmguard.mark.format_of` says this upstream knows; None marks nothing.
     """
 
     @property
@@ -48,11 +51,11 @@ class Upstream(Protocol):
         """Load what takes long. The guard listens meanwhile, and is not ready."""
         ...
 
-    async def ask(self, request: ModelRequest) -> Event:
+    async def ask(self, request: ModelRequest, mark: Mark | None = None) -> Event:
         """The whole answer: ChatCompletion for a ChatRequest, Completion for a CompletionRequest."""
         ...
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[list[Event], None]:
+    def stream(self, request: ModelRequest, mark: Mark | None = None) -> AsyncGenerator[list[Event], None]:
         """The chunks, in lists: each list is what arrived together and is never empty.
 
         Ends normally only when the upstream ended its answer. Usage is asked for always and

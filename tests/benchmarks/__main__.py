@@ -27,6 +27,7 @@ from tests.benchmarks import (
     start,
     stream,
     watermark,
+    watermark_served,
 )
 from tests.benchmarks.peers import BUILD
 from tests.benchmarks.report import Report, show
@@ -42,6 +43,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "quotas_redis": quotas_redis.run,
     "ledger_histories": ledger_histories.run,
     "watermark": watermark.run,
+    "watermark_served": watermark_served.run,
     "similarity": similarity.run,
     "prompts": prompts.run,
 }

@@ -8,6 +8,7 @@ import pytest
 
 from llmguard.controls.quotas import CHALLENGE, DEGRADED
 from llmguard.errors import Denial, UpstreamFailure
+from llmguard.mark import Mark
 from llmguard.quota.challenge import solve
 from llmguard.quota.holdings import LEASE_S
 from llmguard.store.ledger import Counter, Level
@@ -189,7 +190,7 @@ async def test_an_upstream_that_under_reports_gives_nothing_back() -> None:
 
 async def test_beyond_what_was_held_it_is_charged_and_counted() -> None:
     class Long(FakeUpstream):
-        async def ask(self, request: ModelRequest) -> Any:
+        async def ask(self, request: ModelRequest, mark: Mark | None = None) -> Any:
             event = await super().ask(request)
             event.usage = Usage(prompt_tokens=3, completion_tokens=70, total_tokens=73)
             return event

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
 
+from llmguard.mark import Mark
 from llmguard.upstreams.upstream import TokenCounter
 from llmguard.wire.answer import Event
 from llmguard.wire.chat import ChatRequest
@@ -22,8 +23,9 @@ ID, MODEL, CREATED, FINGERPRINT = "upstream-id", "upstream-model", 1_700_000_000
 class FakeUpstream:
     """Each call plays the next script, and the last one over and over; a script without an end of its own ends well.
 
-    `requests` are those that came, `open` the calls under way, `left` the calls that were ended before their
-    script was; `waiting` is set while a call waits for an event of its script.
+    `requests` are those that came, `marks` what was to be left in their answers, `open` the calls under way,
+    `left` the calls that were ended before their script was; `waiting` is set while a call waits for an event of
+    its script.
     """
 
     def __init__(self, *scripts: Sequence[Step], extensions: Sequence[str] = ()) -> None:
@@ -32,6 +34,7 @@ class FakeUpstream:
         self.ready = True
         self.counter: TokenCounter | None = None
         self.requests: list[ModelRequest] = []
+        self.marks: list[Mark | None] = []
         self.open = self.left = self.starts = self.closes = 0
         self.waiting = asyncio.Event()
 
@@ -43,8 +46,9 @@ class FakeUpstream:
         """Count."""
         self.closes += 1
 
-    async def ask(self, request: ModelRequest) -> Event:
+    async def ask(self, request: ModelRequest, mark: Mark | None = None) -> Event:
         """The script's texts in one answer, or its one ready-made event."""
+        self.marks.append(mark)
         texts: list[str] = []
         async with aclosing(self._play(request)) as steps:
             async for step in steps:
@@ -59,8 +63,9 @@ class FakeUpstream:
             )
         return Completion(id=ID, model=MODEL, choices=[CompletionChoice(text, finish_reason="stop")], usage=USAGE)
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[list[Event], None]:
+    async def stream(self, request: ModelRequest, mark: Mark | None = None) -> AsyncGenerator[list[Event], None]:
         """A chunk for each text, a last one that says stop, and one with the usage; nothing for an empty script."""
+        self.marks.append(mark)
         begun = False
         async with aclosing(self._play(request)) as steps:
             async for step in steps:

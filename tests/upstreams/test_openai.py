@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from llmguard.errors import UpstreamFailure
+from llmguard.mark import Mark
 from llmguard.settings import OpenAIUpstream
 from llmguard.upstreams.openai import OpenAI
 from llmguard.upstreams.upstream import Upstream
@@ -52,6 +53,20 @@ async def upstream_to(url: str, **settings: Any) -> AsyncIterator[OpenAI]:
 def chat(**fields: Any) -> ChatRequest:
     given = {"model": "m", "messages": [{"role": "user", "content": "say hello"}], **fields}
     return msgspec.convert(given, ChatRequest)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_sglang_gets_the_key_in_its_own_field(fake: FakeOpenAI, *, stream: bool) -> None:
+    mark = Mark("wm_x", "gumbel-sglang", 4, 0xAB)
+    async with upstream_to(fake.url, engine="sglang") as upstream:
+        for given in (mark, None):
+            if stream:
+                assert [events async for events in upstream.stream(chat(), given)]
+            else:
+                await upstream.ask(chat(), given)
+    marked, plain = (request.body for request in fake.requests)
+    assert marked.pop("watermark") == {"key": "00000000000000ab"}
+    assert marked == plain
 
 
 def text(**fields: Any) -> CompletionRequest:

@@ -6,9 +6,9 @@ from itertools import count
 import numpy as np
 from msgspec.structs import asdict, replace
 
-from watermark.keys.derivation import derived
 from watermark.keys.record import KeyRecord, Order
 from watermark.keys.registry import Records, Registry
+from watermark.keys.words import key_id, words
 from watermark.prf import murmur3
 
 Accept = Callable[[KeyRecord], bool]
@@ -71,13 +71,15 @@ def _next(records: Records, master: bytes, order: Order, accept: Accept, now: fl
 
 
 def _record(master: bytes, order: Order, epoch: int, now: float) -> KeyRecord:
-    key = derived(
-        master, scheme=order.scheme, tenant=order.tenant, epoch=epoch, model=order.model, columns=order.columns
+    asked = {"scheme": order.scheme, "tenant": order.tenant, "model": order.model}
+    found = words(master, epoch=epoch, columns=order.columns, **asked)
+    return KeyRecord(
+        **asdict(order),
+        id=key_id(master, epoch=epoch, **asked),
+        epoch=epoch,
+        words=tuple(f"{word:016x}" for word in found),
+        valid_from=now,
     )
-    # An id that says whose key it is would say so in every verifier's bundle.
-    name = derived(master, scheme="id", tenant=f"{order.scheme} {order.tenant}", epoch=epoch, model=order.model)
-    words = tuple(f"{int(word):016x}" for word in key)
-    return KeyRecord(**asdict(order), id=f"wm_{int(name[0]):016x}", epoch=epoch, words=words, valid_from=now)
 
 
 def _taken(candidate: KeyRecord, records: Records) -> bool:

@@ -50,7 +50,7 @@ class Vllm:
     def mark(self, key: Keys, weights: Floats, context: Tokens, generator: np.random.Generator) -> int:
         """The argmax under the key; no randomness is used."""
         possible = np.flatnonzero(weights)
-        state = philox.context_state(key[0], context)
+        state = philox.one_context_state(int(key[0]), context.tolist())
         if possible.size < FEW * weights.size:
             uniforms = philox.uniforms(key[0], state, possible)
         else:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from watermark.ngrams import States, Tokens
 from watermark.scheme import Floats, Keys, drawn
-from watermark.statistics.tails import log_hypergeometric_tail
+from watermark.statistics.hypergeometric import log_hypergeometric_tail
 
 
 @dataclass(frozen=True, slots=True)

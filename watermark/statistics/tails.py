@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -53,14 +53,6 @@ def log_binomial_tail(counts: ArrayLike, hits: ArrayLike, share: float) -> Float
         front = a * np.log(share) + b * np.log1p(-share) - np.log(a) - special.betaln(a, b)
         found[far] = front + np.log(_fraction(_beta_terms(a, b, share), np.ones_like(a)))
     return found
-
-
-def log_hypergeometric_tail(population: int, good: int, draws: ArrayLike, hits: ArrayLike) -> Floats:
-    """log P(G >= hits) where G counts the good among `draws` without replacement. Shapes broadcast."""
-    drawn, found = np.broadcast_arrays(np.asarray(draws, np.float64), np.asarray(hits, np.float64))
-    # scipy sums the terms in log space. A tail that is certain comes out as rounding's ±1e-16.
-    tail = stats.hypergeom.logsf(found - 1, population, good, drawn)
-    return np.minimum(np.where(found > 0, tail, 0.0), 0.0)
 
 
 def log_normal_tail(scores: ArrayLike) -> Floats:

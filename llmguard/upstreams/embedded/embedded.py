@@ -8,6 +8,7 @@ from pathlib import Path
 from llmguard.clock import Clock, SystemClock
 from llmguard.decoding.engines import ENGINES
 from llmguard.errors import Denial, UpstreamFailure
+from llmguard.mark import Mark
 from llmguard.settings import EmbeddedUpstream
 from llmguard.upstreams.embedded.answer import shape_of, usage_of
 from llmguard.upstreams.embedded.counting import EmbeddedCounter
@@ -66,12 +67,12 @@ class Embedded:
         """End the worker."""
         await self._worker.close()
 
-    async def ask(self, request: ModelRequest) -> Event:
+    async def ask(self, request: ModelRequest, mark: Mark | None = None) -> Event:
         """The whole answer; `timeout_s` bounds waiting and work together."""
         order = order_of(request)
         texts, finishes = [""] * order.choices, [""] * order.choices
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        async with self._call(self._answers, lambda id_: Generate(id_, order), deadline) as replies:
+        async with self._call(self._answers, lambda id_: Generate(id_, order, mark), deadline) as replies:
             while True:
                 reply = await _next(replies, deadline)
                 if isinstance(reply, Finished):
@@ -81,12 +82,13 @@ class Embedded:
                         texts[piece.index] += piece.text
                         finishes[piece.index] = piece.finish or ""
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[list[Event], None]:
+    async def stream(self, request: ModelRequest, mark: Mark | None = None) -> AsyncGenerator[list[Event], None]:
         """The chunks as they are generated; `timeout_s` bounds the wait, and then every gap."""
         order, shape = order_of(request), shape_of(request)
         now = asyncio.get_running_loop().time
         begun = False
-        async with self._call(self._answers, lambda id_: Generate(id_, order), now() + self._timeout_s) as replies:
+        wanted = now() + self._timeout_s
+        async with self._call(self._answers, lambda id_: Generate(id_, order, mark), wanted) as replies:
             while True:
                 reply = await _next(replies, now() + self._timeout_s)
                 opening = [] if begun else shape.opening(order.choices)

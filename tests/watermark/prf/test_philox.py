@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from watermark.prf.philox import State, context_state, philox, uniforms, vocabulary
+from watermark.prf.philox import State, context_state, one_context_state, philox, uniforms, vocabulary
 
 ENGINE = [
     (42, [-1, -1, -1, -1], 0, 0.9772860407829285),
@@ -58,3 +60,13 @@ def test_a_uniform_is_the_quotient_rounded_once_and_never_0_or_1():
     grid = np.round(found.astype(np.float64) * (2**24 + 1))
     assert np.array_equal((grid / (2**24 + 1)).astype(np.float32), found)
     assert 0 < found.min() < found.max() < 1
+
+
+@given(
+    key=st.integers(0, 2**64 - 1),
+    context=st.lists(st.integers(-1, 2**31), min_size=1, max_size=9),
+)
+def test_one_context_in_integers_is_the_vectorised_state(key: int, context: list[int]):
+    expected = context_state(np.array([key], np.uint64), np.array([context]))
+    found = one_context_state(key, context)
+    assert [int(word[0]) for word in found] == [int(word.reshape(-1)[0]) for word in expected]

@@ -6,7 +6,6 @@ from scipy import stats
 from watermark.statistics.tails import (
     log_binomial_tail,
     log_gamma_tail,
-    log_hypergeometric_tail,
     log_normal_tail,
     log_weighted_gamma_tail,
 )
@@ -26,17 +25,6 @@ def test_binomial_tail_is_the_sum_of_its_terms(count: int, hits: int):
             mpmath.binomial(count, hit) * share**hit * (1 - share) ** (count - hit) for hit in range(hits, count + 1)
         )
         assert float(log_binomial_tail(count, hits, 0.25)) == pytest.approx(float(mpmath.log(exact)), rel=1e-10)
-
-
-def test_hypergeometric_tail_is_the_sum_of_its_terms():
-    population, good, draws, hits = 5000, 1250, 800, 500
-    with mpmath.workdps(60):
-        exact = mpmath.fsum(
-            mpmath.binomial(good, hit) * mpmath.binomial(population - good, draws - hit)
-            for hit in range(hits, draws + 1)
-        ) / mpmath.binomial(population, draws)
-        found = float(log_hypergeometric_tail(population, good, draws, hits))
-        assert found == pytest.approx(float(mpmath.log(exact)), rel=1e-9)
 
 
 def test_normal_tail_far_out():
