@@ -31,6 +31,7 @@ from llmguard.guard import Guard
 from llmguard.keyring import Keyring
 from llmguard.keys import derive, pepper
 from llmguard.metrics import Metrics
+from llmguard.pace import Pace
 from llmguard.quota.challenge import Challenges
 from llmguard.quota.holdings import Holdings
 from llmguard.settings import AnyUpstream, Settings
@@ -238,6 +239,7 @@ class App:
             catalogue,
             observe=settings.mode == "observe",
             address=ClientAddress(settings.server.trusted_proxies),
+            pace=Pace(settings.policies),
             clock=self._clock,
             new_id=_new_id,
         )

@@ -13,6 +13,7 @@ from llmguard.control import Control, Step
 from llmguard.errors import ClientGone, Denial, Refused, UpstreamFailure
 from llmguard.exchange import Exchange, Outcome
 from llmguard.guard import Guard
+from llmguard.pace import Pace
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.wire.answer import Event
 from llmguard.wire.chat_endpoint import CHAT as CHAT_ENDPOINT
@@ -109,6 +110,7 @@ class Path:
             Catalogue(chosen, 0),
             observe=observe,
             address=lambda head: head.peer,
+            pace=Pace({}),
             clock=FakeClock(),
             new_id=lambda: "0" * 32,
         )
