@@ -38,6 +38,7 @@ from llmguard.settings import AnyUpstream, Settings
 from llmguard.store import ledger_of
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
+from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.endpoint import Endpoint
@@ -235,7 +236,12 @@ class App:
         catalogue = Catalogue(settings, int(self._clock.time()))
         guard = Guard(
             self._controls(settings, keyring, catalogue, upstreams),
-            Forwarder(settings, upstreams, self._metrics.upstream_failed),
+            Forwarder(
+                settings,
+                upstreams,
+                CachePartition(derive(self._secret, "prompt-caches"), settings.upstreams),
+                self._metrics.upstream_failed,
+            ),
             catalogue,
             observe=settings.mode == "observe",
             address=ClientAddress(settings.server.trusted_proxies),

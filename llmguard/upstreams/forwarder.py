@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from llmguard.errors import Denial, UpstreamFailure
 from llmguard.exchange import Exchange
 from llmguard.settings import Settings
+from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.answer import Event
 from llmguard.wire.engine_fields import foreign
@@ -26,10 +27,15 @@ class Forwarder:
     """
 
     def __init__(
-        self, settings: Settings, upstreams: Mapping[str, Upstream], failed: Callable[[str, str], None]
+        self,
+        settings: Settings,
+        upstreams: Mapping[str, Upstream],
+        partition: CachePartition,
+        failed: Callable[[str, str], None],
     ) -> None:
         self._settings = settings
         self._upstreams = upstreams
+        self._partition = partition
         self._failed = failed
 
     async def ask(self, exchange: Exchange) -> Event:
@@ -76,7 +82,8 @@ class Forwarder:
             if model is not target and foreign(request, self._upstreams[model.upstream].extensions):
                 continue  # a stand-in that would decode otherwise than was asked
             attempts = 1 + self._settings.upstreams[model.upstream].max_retries
-            yield model.upstream, replace(request, model=model.model), attempts
+            named = replace(request, model=model.model)
+            yield model.upstream, self._partition(named, model.upstream, exchange.principal.tenant), attempts
 
 
 async def _again(failure: UpstreamFailure, attempt: int, attempts: int) -> bool:
