@@ -36,7 +36,7 @@ class Obfuscation(Step):
         if not block or isinstance(event, ChatCompletion):
             return event
         missing = block - len(encode(event.choices)) % block
-        event.obfuscation = self._random_hex(missing)[:missing]
+        event.obfuscation = self._random_hex(missing // 2 + 1)[:missing]
         return event
 
 

@@ -16,6 +16,7 @@ from tests.attacks.side_channels import (
     seen,
     told_apart,
 )
+from tests.benchmarks import side_channels as benchmark
 from tests.fakes.connection import FakeClient
 from tests.fakes.openai_server import FakeOpenAI
 from tests.guarded import CHAT, COMPLETION, Guarded
@@ -120,3 +121,11 @@ async def test_a_response_tells_of_no_cache_whether_it_was_hit_or_not(stream: bo
         async with client.post(f"{guard.v1}/responses", json=asked) as answer:
             told = await answer.read()
     assert told.count(b'"input_tokens_details":{"cached_tokens":0,"cache_write_tokens":0}') == 1
+
+
+def test_the_benchmark_measures() -> None:
+    for report in (benchmark.padding(), benchmark.request(), benchmark.times(0.0, pairs=10)):
+        assert report.rows
+        assert not report.failures
+    sizes = {row["target"]: int(str(row["bytes"])) for row in benchmark.padding().rows}
+    assert sizes["bare"] < sizes["include_obfuscation"] < sizes["pad_stream"] < 500

@@ -23,6 +23,7 @@ from tests.benchmarks import (
     quotas_local,
     quotas_redis,
     relay,
+    side_channels,
     similarity,
     start,
     stream,
@@ -44,6 +45,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "watermark": watermark.run,
     "similarity": similarity.run,
     "prompts": prompts.run,
+    "side_channels": side_channels.run,
 }
 
 
