@@ -240,9 +240,10 @@ class Guard:
 
     async def _wait(self, exchange: Exchange) -> None:
         """Let the bucket of time end in which an answer became ready."""
-        left = self._pace.left_s(exchange.principal.policy, self._clock.monotonic() - exchange.started)
+        now = self._clock.monotonic()
+        left = self._pace.left_s(exchange.principal.policy, now - exchange.started)
         if left:
-            await self._clock.sleep(left)
+            await self._clock.sleep_until(now + left)
 
     async def _hold(self, run: Run) -> None:
         """The same outside of a watch over the client; raises ClientGone."""

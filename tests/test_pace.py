@@ -113,11 +113,11 @@ class Held(Guarded):
         super().__init__(upstream, policies=POLICIES)
         self.asleep, self.wake = asyncio.Event(), asyncio.Event()
 
-        async def sleep(s: float) -> None:
+        async def sleep(when: float) -> None:
             self.asleep.set()
             await self.wake.wait()
 
-        self.clock.sleep = sleep  # type: ignore[method-assign]
+        self.clock.sleep_until = sleep  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(

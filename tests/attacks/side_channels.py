@@ -97,5 +97,5 @@ def told_apart(times: tuple[Sequence[float], Sequence[float]]) -> bool:
 def real_time(guard: Guarded) -> Guarded:
     """The same guard under the machine's clock."""
     clock = SystemClock()
-    guard.clock.monotonic, guard.clock.sleep = clock.monotonic, clock.sleep  # type: ignore[method-assign]
+    guard.clock.monotonic, guard.clock.sleep_until = clock.monotonic, clock.sleep_until  # type: ignore[method-assign]
     return guard

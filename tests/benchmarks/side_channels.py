@@ -22,7 +22,7 @@ from tests.attacks.side_channels import real_time, recorded, told_apart
 from tests.benchmarks.report import Report, Row
 from tests.guarded import Guarded
 
-ROUNDS, TIMES, PAIRS, BUCKET_MS = 21, 500, 500, 1
+ROUNDS, TIMES, PAIRS, BUCKET_MS = 21, 500, 500, 4
 MOST_PADDING_US, MOST_REQUEST_US = 10.0, 10.0
 KINDS = (("unknown key", "no key"), ("unknown model", "forbidden model"))
 BARE: Mapping[str, Any] = {"public": {}, "narrow": {"models": ["other"]}}
