@@ -20,8 +20,8 @@ async def test_a_sleep_ends_at_its_time_and_does_not_tell_when_it_began() -> Non
         late.append(clock.monotonic() - start - 0.005)
     assert min(late) >= 0
     # A plain sleep ends up to 1 ms late, the later the later it began.
-    assert median(late) < 0.0002
-    assert median(late[4::5]) - median(late[0::5]) < 0.0002
+    assert median(late) < 0.0005
+    assert median(late[4::5]) - median(late[0::5]) < 0.0005
 
 
 async def test_a_time_that_has_passed_is_not_waited_for() -> None:
