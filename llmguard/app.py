@@ -32,12 +32,14 @@ from llmguard.guard import Guard
 from llmguard.keyring import Keyring
 from llmguard.keys import derive, pepper
 from llmguard.metrics import Metrics
+from llmguard.pace import Pace
 from llmguard.quota.challenge import Challenges
 from llmguard.quota.holdings import Holdings
 from llmguard.settings import AnyUpstream, Settings
 from llmguard.store import ledger_of
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
+from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.endpoint import Endpoint
@@ -235,10 +237,16 @@ class App:
         catalogue = Catalogue(settings, int(self._clock.time()))
         guard = Guard(
             self._controls(settings, keyring, catalogue, upstreams),
-            Forwarder(settings, upstreams, self._metrics.upstream_failed),
+            Forwarder(
+                settings,
+                upstreams,
+                CachePartition(derive(self._secret, "prompt-caches"), settings.upstreams),
+                self._metrics.upstream_failed,
+            ),
             catalogue,
             observe=settings.mode == "observe",
             address=ClientAddress(settings.server.trusted_proxies),
+            pace=Pace(settings.policies),
             clock=self._clock,
             new_id=_new_id,
         )

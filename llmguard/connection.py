@@ -107,6 +107,11 @@ class Connection:
                     left -= len((await self._next()).get("body", b""))
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    @property
+    def watchable(self) -> bool:
+        """Whether a watch takes nothing from the connection: of a long body not yet read, `finish` needs the end."""
+        return not self._unread or 0 <= self._declared() <= MAX_DROPPED_BYTES
+
     def while_client_stays(self) -> "WhileClientStays":
         """A context that is left with ClientGone as soon as the client closes the connection."""
         return WhileClientStays(self._receive)
@@ -145,7 +150,7 @@ class Within:
 
 
 class WhileClientStays:
-    """Cancels what runs inside it when the client goes; only after the body has been read.
+    """Cancels what runs inside it when the client goes; where the connection is `watchable`.
 
     It begins to watch after WATCH_AFTER_S: most errors and all fast answers are out by then, and
     a task of its own for each of them would cost a tenth of the whole relay.

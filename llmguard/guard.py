@@ -3,7 +3,8 @@
 1. Begin    an exchange is made of the request's head; nothing of the body is read yet.
 2. Admit    each control in order; the first denial ends it (`mode: observe` notes it and goes on).
 3. Forward  to the model, again or elsewhere where that can help, until the first byte.
-4. Release  every event of the answer passes the controls in reverse, then goes out.
+4. Release  every event of the answer passes the controls in reverse, then goes out; the first byte of an
+            answer or of an error leaves when a bucket of its policy's time ends.
 5. Settle   every control that was passed, in reverse, once, however it ended.
 
 A client that leaves ends step 3 or 4 at once, which closes the upstream; step 5 still runs. What
@@ -24,6 +25,7 @@ from llmguard.connection import Connection
 from llmguard.control import Control, Step
 from llmguard.errors import ClientGone, Denial, GuardError, Refused
 from llmguard.exchange import Decision, Exchange, Head, Outcome, Principal
+from llmguard.pace import Pace
 from llmguard.settings import Policy
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.wire.answer import Event
@@ -40,12 +42,24 @@ STREAM: tuple[Header, ...] = (
     (b"cache-control", b"no-store"),
 )
 NO_POLICY = Policy()
+GONE = Denial("client_closed_request")
 
 
 class Run:
     """What is found out while one exchange is served: the mutable part, seen by the guard alone."""
 
-    __slots__ = ("connection", "control", "denial", "exchange", "first_byte", "passed", "renderer", "status", "usage")
+    __slots__ = (
+        "connection",
+        "control",
+        "denial",
+        "exchange",
+        "first_byte",
+        "gone",
+        "passed",
+        "renderer",
+        "status",
+        "usage",
+    )
 
     def __init__(self, connection: Connection, exchange: Exchange) -> None:
         self.connection = connection
@@ -53,6 +67,7 @@ class Run:
         self.passed = 0
         self.denial: Denial | None = None
         self.control = ""
+        self.gone = False
         self.renderer: Renderer | None = None
         self.status = 200
         self.usage: Usage | None = None
@@ -73,6 +88,7 @@ class Guard:
         *,
         observe: bool,
         address: Callable[[Head], str],
+        pace: Pace,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
@@ -85,6 +101,7 @@ class Guard:
         self._catalogue = catalogue
         self._observe = observe
         self._address = address
+        self._pace = pace
         self._clock = clock
         self._new_id = new_id
 
@@ -92,23 +109,33 @@ class Guard:
         """Serve one request, from its head to its settlement."""
         run = Run(connection, self._begin(endpoint, connection))
         try:
+            await self._answer(run)
+            if run.denial is not None and not connection.started and not run.gone:
+                await self._hold(run)
+        except ClientGone:
+            # It did not wait to hear that it was refused; the refusal stays on record.
+            run.gone = True
+        except asyncio.CancelledError:
+            # The server stops and the grace period is over: the answer ends here, at once, and says so.
+            run.denial = Denial("overloaded", retry_after_s=1.0)
+            raise
+        finally:
+            await self._end(run.exchange, run)
+            await connection.finish()
+
+    async def _answer(self, run: Run) -> None:
+        """Steps 2 to 4; what goes wrong there is the run's denial."""
+        try:
             await self._admit(run)
             if run.denial is None:
                 await self._serve(run.exchange, run)
         except GuardError as error:
             run.denial = error.denial
         except ClientGone:
-            run.denial = Denial("client_closed_request")
-        except asyncio.CancelledError:
-            # The server stops and the grace period is over: the answer ends here, and says so.
-            run.denial = Denial("overloaded", retry_after_s=1.0)
-            raise
+            run.denial, run.gone = GONE, True
         except Exception as error:  # noqa: BLE001  the one place; the client gets the table's row
             log.error("request %s failed: %s", run.exchange.id, _where(error))
             run.denial = Denial("internal_error")
-        finally:
-            await self._end(run.exchange, run)
-            await connection.finish()
 
     # 1 ------------------------------------------------------------------------------------
 
@@ -156,7 +183,9 @@ class Guard:
     async def _serve(self, exchange: Exchange, run: Run) -> None:
         endpoint = exchange.endpoint
         if endpoint.renderer is None:
-            await self._whole(exchange, run, self._catalogue.listing(exchange))
+            body = self._catalogue.listing(exchange)
+            await self._hold(run)
+            await self._whole(exchange, run, body)
             return
         renderer = run.renderer = endpoint.renderer(exchange.asked, exchange.id[4:], exchange.created)
         async with run.connection.while_client_stays():
@@ -168,6 +197,7 @@ class Guard:
             for control in self._releasing:
                 event = self._release(control, exchange, event)
             body = renderer.whole(event)
+            await self._wait(exchange)
         await self._whole(exchange, run, body)
 
     async def _stream(self, exchange: Exchange, run: Run, renderer: Renderer) -> None:
@@ -176,10 +206,12 @@ class Guard:
             async for events in stream:
                 frames = renderer.chunks(self._released(exchange, run, events))
                 if not connection.started:
+                    await self._wait(exchange)
                     await self._start(exchange, run, 200, STREAM)
                 if frames:
                     await connection.write(frames, more=True)
         if not connection.started:  # an answer of nothing
+            await self._wait(exchange)
             await self._start(exchange, run, 200, STREAM)
         await connection.write(renderer.end(run.usage), more=False)
 
@@ -205,6 +237,21 @@ class Guard:
             if isinstance(denial, Denial):
                 raise GuardError(denial) from error
             return event
+
+    async def _wait(self, exchange: Exchange) -> None:
+        """Let the bucket of time end in which an answer became ready."""
+        now = self._clock.monotonic()
+        left = self._pace.left_s(exchange.principal.policy, now - exchange.started)
+        if left:
+            await self._clock.sleep_until(now + left)
+
+    async def _hold(self, run: Run) -> None:
+        """The same outside of a watch over the client; raises ClientGone."""
+        if run.connection.watchable:
+            async with run.connection.while_client_stays():
+                await self._wait(run.exchange)
+        else:
+            await self._wait(run.exchange)
 
     async def _start(self, exchange: Exchange, run: Run, status: int, headers: Sequence[Header]) -> None:
         run.first_byte = elapsed = self._clock.monotonic() - exchange.started
@@ -261,8 +308,8 @@ class Guard:
     async def _tell(self, exchange: Exchange, run: Run, denial: Denial) -> None:
         """Answer with an error: as a body, or as the last frame of a stream that has begun."""
         connection = run.connection
-        if denial.code == "client_closed_request":
-            run.status = denial.row.status
+        if run.gone:
+            run.status = GONE.row.status
         elif not connection.started:
             body = error_body(denial)
             headers = [JSON, (b"content-length", b"%d" % len(body)), *error_headers(denial)]

@@ -235,7 +235,9 @@ class Outputs(Frozen):
     timing_bucket_ms: int = Field(
         default=0, ge=0, le=60_000, description="Answers leave at multiples of this; 0 is at once."
     )
-    pad_stream: bool = Field(default=False, description="Whether pieces of a stream are padded to one size.")
+    pad_stream: bool = Field(
+        default=False, description="Whether pieces of a stream are padded to one size, whatever the client asks."
+    )
 
 
 class Prompts(Frozen):

@@ -45,16 +45,6 @@ POLICY_GAPS: tuple[Gap, ...] = (
         "embeddings are not withheld or reduced by this version where the policy names that endpoint",
     ),
     Gap(
-        ("outputs", "timing_bucket_ms"),
-        lambda policy: policy.outputs is not None and policy.outputs.timing_bucket_ms > 0,
-        "the time of answers is not rounded by this version",
-    ),
-    Gap(
-        ("outputs", "pad_stream"),
-        lambda policy: policy.outputs is not None and policy.outputs.pad_stream,
-        "streams are not padded by this version",
-    ),
-    Gap(
         ("prompts",),
         lambda policy: policy.prompts is not None and policy.prompts.detect,
         "prompt streams are not watched by this version",

@@ -13,6 +13,8 @@ from llmguard.control import Control, Step
 from llmguard.errors import ClientGone, Denial, Refused, UpstreamFailure
 from llmguard.exchange import Exchange, Outcome
 from llmguard.guard import Guard
+from llmguard.pace import Pace
+from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.wire.answer import Event
 from llmguard.wire.chat_endpoint import CHAT as CHAT_ENDPOINT
@@ -105,10 +107,11 @@ class Path:
         controls: Sequence[Control] = [*self.recorders[:2], Understand(body), self.recorders[2]]
         self.guard = Guard(
             controls,
-            Forwarder(chosen, {"fake": self.upstream}, lambda upstream, code: None),
+            Forwarder(chosen, {"fake": self.upstream}, CachePartition(b"", {}), lambda upstream, code: None),
             Catalogue(chosen, 0),
             observe=observe,
             address=lambda head: head.peer,
+            pace=Pace({}),
             clock=FakeClock(),
             new_id=lambda: "0" * 32,
         )

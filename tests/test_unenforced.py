@@ -26,7 +26,7 @@ EVERY_PROTECTION = Policy(
     endpoints=("chat", "embeddings"),
     limits=(LIMIT,),
     decoding=Decoding(),
-    outputs=Outputs(timing_bucket_ms=50, pad_stream=True),
+    outputs=Outputs(),
     prompts=Prompts(),
     watermark=Watermark(),
 )
@@ -42,8 +42,6 @@ def test_every_protection_that_is_not_enforced_is_named() -> None:
     assert keys(EVERY_PROTECTION) == [
         "policies.p.outputs.scores",
         "policies.p.outputs.embeddings",
-        "policies.p.outputs.timing_bucket_ms",
-        "policies.p.outputs.pad_stream",
         "policies.p.prompts",
     ]
 
@@ -53,7 +51,7 @@ def test_every_protection_that_is_not_enforced_is_named() -> None:
     [
         Policy(),
         Policy(limits=(LIMIT,)),
-        Policy(outputs=Outputs(scores="full")),
+        Policy(outputs=Outputs(scores="full", timing_bucket_ms=50, pad_stream=True)),
         Policy(prompts=Prompts(detect=False)),
         Policy(watermark=Watermark(scheme="none")),
         Policy(watermark=Watermark(fraction=0)),

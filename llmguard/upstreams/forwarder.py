@@ -10,6 +10,7 @@ from llmguard.errors import Denial, UpstreamFailure
 from llmguard.exchange import Exchange
 from llmguard.mark import Mark
 from llmguard.settings import Settings
+from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.answer import Event
 from llmguard.wire.engine_fields import foreign
@@ -27,10 +28,15 @@ class Forwarder:
     """
 
     def __init__(
-        self, settings: Settings, upstreams: Mapping[str, Upstream], failed: Callable[[str, str], None]
+        self,
+        settings: Settings,
+        upstreams: Mapping[str, Upstream],
+        partition: CachePartition,
+        failed: Callable[[str, str], None],
     ) -> None:
         self._settings = settings
         self._upstreams = upstreams
+        self._partition = partition
         self._failed = failed
 
     async def ask(self, exchange: Exchange) -> Event:
@@ -79,7 +85,8 @@ class Forwarder:
                 continue  # a stand-in that would decode otherwise than was asked
             attempts = 1 + self._settings.upstreams[model.upstream].max_retries
             mark = exchange.marks.use(public) if exchange.marks is not None else None
-            yield model.upstream, replace(request, model=model.model), mark, attempts
+            named = replace(request, model=model.model)
+            yield model.upstream, self._partition(named, model.upstream, exchange.principal.tenant), mark, attempts
 
 
 async def _again(failure: UpstreamFailure, attempt: int, attempts: int) -> bool:

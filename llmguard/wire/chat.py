@@ -232,6 +232,8 @@ class ChatRequest(EngineFields, kw_only=True):
     audio: NotAllowed = None
     prediction: NotAllowed = None
     web_search_options: NotAllowed = None
+    # The guard's own to set: who could choose it would read another tenant's share of a cache.
+    cache_salt: NotAllowed = None
 
     def __post_init__(self) -> None:
         """Rules that bind two fields."""

@@ -6,13 +6,6 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 
-class PromptTokensDetails(Struct, omit_defaults=True, gc=False):
-    """A breakdown of the prompt's tokens."""
-
-    cached_tokens: int | None = None
-    audio_tokens: int | None = None
-
-
 class CompletionTokensDetails(Struct, omit_defaults=True, gc=False):
     """A breakdown of the completion's tokens."""
 
@@ -23,13 +16,16 @@ class CompletionTokensDetails(Struct, omit_defaults=True, gc=False):
 
 
 class Usage(Struct, omit_defaults=True, kw_only=True):
-    """Tokens spent."""
+    """Tokens spent.
+
+    A breakdown of the prompt's is left out: it tells whether an upstream's cache knew the prompt, and with some engines
+    its mere presence does.
+    """
 
     prompt_tokens: Annotated[int, Meta(ge=0)]
     # A factory, so that a count of none is written: an omitted field would change the shape.
     completion_tokens: Annotated[int, Meta(ge=0)] = msgspec.field(default_factory=lambda: 0)
     total_tokens: Annotated[int, Meta(ge=0)]
-    prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
 
 

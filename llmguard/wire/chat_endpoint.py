@@ -19,6 +19,7 @@ def to_model(asked: ChatRequest) -> ChatRequest:
         ("audio", asked.audio is not None),
         ("prediction", asked.prediction is not None),
         ("web_search_options", asked.web_search_options is not None),
+        ("cache_salt", asked.cache_salt is not None),
         ("store", bool(asked.store)),
         ("service_tier", asked.service_tier not in (None, "auto", "default")),
         ("modalities", asked.modalities is not None and asked.modalities != ["text"]),

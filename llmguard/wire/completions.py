@@ -8,6 +8,7 @@ from llmguard.wire.chat import (
     Choices,
     LogitBias,
     Name,
+    NotAllowed,
     Penalty,
     Probability,
     Seed,
@@ -44,6 +45,8 @@ class CompletionRequest(EngineFields, kw_only=True):
     echo: bool | None = None
     suffix: str | None = None
     user: Identifier | None = None
+    # The guard's own to set, as in a chat.
+    cache_salt: NotAllowed = None
 
     def __post_init__(self) -> None:
         """Rules that bind two fields."""

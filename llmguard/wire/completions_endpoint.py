@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from llmguard.errors import Denial, Refused
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.chunks import ChunkRenderer
 from llmguard.wire.completions import Completion, CompletionRequest
@@ -9,7 +10,9 @@ from llmguard.wire.endpoint import Endpoint
 
 
 def to_model(asked: CompletionRequest) -> CompletionRequest:
-    """The request without the end user's name, which is between the client and the guard alone."""
+    """The request without the end user's name, which is between the client and the guard alone; raises Refused."""
+    if asked.cache_salt is not None:
+        raise Refused(Denial("parameter_not_allowed", "'cache_salt' is not allowed here.", param="cache_salt"))
     return replace(asked, user=None)
 
 

@@ -72,10 +72,10 @@ OutputItem = OutputMessage | OutputCall
 
 
 class InputTokensDetails(Struct):
-    """A breakdown of the input's tokens."""
+    """A breakdown of the input's tokens, which the shape asks for: of caches nothing is told."""
 
-    cached_tokens: int
-    cache_write_tokens: int
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 class OutputTokensDetails(Struct):
@@ -234,11 +234,10 @@ def _citations(message: chat_answer.AnswerMessage) -> list[UrlCitation]:
 
 
 def _usage(usage: chat_answer.Usage) -> ResponseUsage:
-    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
     reasoning = usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else None
     return ResponseUsage(
         input_tokens=usage.prompt_tokens,
-        input_tokens_details=InputTokensDetails(cached_tokens=cached or 0, cache_write_tokens=0),
+        input_tokens_details=InputTokensDetails(),
         output_tokens=usage.completion_tokens,
         output_tokens_details=OutputTokensDetails(reasoning_tokens=reasoning or 0),
         total_tokens=usage.total_tokens,

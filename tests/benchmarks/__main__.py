@@ -23,6 +23,7 @@ from tests.benchmarks import (
     quotas_local,
     quotas_redis,
     relay,
+    side_channels,
     similarity,
     start,
     stream,
@@ -46,6 +47,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "watermark_served": watermark_served.run,
     "similarity": similarity.run,
     "prompts": prompts.run,
+    "side_channels": side_channels.run,
 }
 
 

@@ -12,6 +12,7 @@ from tests.guarded import CHAT, COMPLETION, Guarded
 pytestmark = pytest.mark.anyio
 
 SECRETS = ["a", "yes", "no way", "ja, gewiß", "日本語", 'say "\\\n"', "🌍🌍", "x" * 20]
+PAD_STREAM = {"public": {"outputs": {"pad_stream": True}}, "narrow": {}}
 PADDED = {"stream": True, "stream_options": {"include_obfuscation": True}}
 
 
@@ -44,6 +45,34 @@ async def test_pieces_of_calls_and_refusals_are_padded_too() -> None:
     ]
     seen = await lengths("/v1/chat/completions", CHAT, events)
     assert len({length % 32 for length in seen}) == 1
+
+
+@pytest.mark.parametrize(("path", "body"), [("/v1/chat/completions", CHAT), ("/v1/completions", COMPLETION)])
+@pytest.mark.parametrize("options", [{}, {"stream_options": {"include_obfuscation": False}}])
+async def test_a_policy_pads_every_chunk_to_one_size_whatever_the_client_asks(
+    path: str, body: dict[str, Any], options: dict[str, Any]
+) -> None:
+    guard = Guarded(FakeUpstream([*SECRETS]), policies=PAD_STREAM)
+    client = await guard.ask(path, {**body, "stream": True, **options})
+    chunks = [message["body"] for message in client.sent[1:-1]]
+    assert len(chunks) == len(SECRETS) + 1
+    assert len({len(chunk) for chunk in chunks}) == 1
+    assert all(frame["obfuscation"] for frame in client.frames[:-1])
+
+
+async def test_a_policy_pads_the_deltas_of_responses_to_one_size() -> None:
+    texts = ["a", "yes", "ja, gewiß", "x" * 40]
+    guard = Guarded(FakeUpstream(texts), policies=PAD_STREAM)
+    client = await guard.ask("/v1/responses", {"model": "chat", "input": "hello", "stream": True})
+    deltas = [frame for frame in client.body.split(b"\n\n") if frame.startswith(b"event: response.output_text.delta")]
+    assert len(deltas) == len(texts)
+    assert len({len(delta) for delta in deltas}) == 1
+
+
+async def test_a_policy_that_pads_streams_leaves_whole_answers_alone() -> None:
+    guard = Guarded(policies=PAD_STREAM)
+    assert b"obfuscation" not in (await guard.chat()).body
+    assert b"obfuscation" not in (await guard.ask("/v1/completions", COMPLETION)).body
 
 
 async def test_who_does_not_ask_is_not_padded() -> None:

@@ -116,7 +116,7 @@ def usage(body: JSON, answer: Answer, *, chat: bool) -> JSON:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": 2},
     }
 
 

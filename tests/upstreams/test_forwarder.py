@@ -11,6 +11,7 @@ from llmguard.errors import Denial, UpstreamFailure
 from llmguard.exchange import Exchange, Head, Principal
 from llmguard.settings import Policy, Settings
 from llmguard.upstreams import forwarder
+from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.wire.chat import ChatRequest, UserMessage
 from llmguard.wire.chat_endpoint import CHAT
@@ -51,7 +52,10 @@ class Forwarding:
         self.tried: list[tuple[str, str]] = []
         self.paused: list[float] = []
         self.forwarder = Forwarder(
-            self.settings, {"fake": self.upstream, **others}, lambda name, code: self.tried.append((name, code))
+            self.settings,
+            {"fake": self.upstream, **others},
+            CachePartition(b"k" * 32, self.settings.upstreams),
+            lambda name, code: self.tried.append((name, code)),
         )
         self.exchange = Exchange(
             id="req_0",

@@ -105,7 +105,7 @@ def test_an_answer_of_nothing_has_a_message_of_no_text() -> None:
         assert (len(answer.output), answer.output_text) == (1, "")
 
 
-def test_details_of_usage_and_citations_and_logprobs_are_kept() -> None:
+def test_details_of_output_and_citations_and_logprobs_are_kept_and_cache_hits_are_not() -> None:
     citation = {"start_index": 0, "end_index": 1, "title": "t", "url": "http://u"}
     given = completion(
         content="é",
@@ -120,7 +120,7 @@ def test_details_of_usage_and_citations_and_logprobs_are_kept() -> None:
     assert part.annotations[0].url == "http://u"  # type: ignore[union-attr]
     assert part.logprobs[0].bytes == [195, 169]  # type: ignore[union-attr, index]
     assert answer.usage is not None
-    assert answer.usage.input_tokens_details.cached_tokens == 1
+    assert answer.usage.input_tokens_details.cached_tokens == 0
     assert answer.usage.output_tokens_details.reasoning_tokens == 2
 
 
