@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llmguard.mark import Mark
 from llmguard.upstreams.embedded.chat_model import ChatModel
 from llmguard.wire.answer import Event
 from llmguard.wire.chat import ChatRequest, UserMessage
@@ -71,7 +72,7 @@ class LogitOracle(FakeUpstream):
         self._highest = logits.max(axis=1)
         self._likely = np.argsort(-logits, axis=1)[:, :TOP]
 
-    async def ask(self, request: ModelRequest) -> Event:
+    async def ask(self, request: ModelRequest, mark: Mark | None = None) -> Event:
         """The likeliest token and its alternatives, with the bias that the request asks for."""
         assert isinstance(request, ChatRequest)
         message = request.messages[-1]
