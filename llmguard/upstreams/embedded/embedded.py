@@ -44,8 +44,8 @@ class Embedded:
 
     @property
     def ready(self) -> bool:
-        """Whether the chat model is loaded and the worker alive."""
-        return self._worker.ready
+        """Whether the chat model is loaded and the worker alive, and its tokens can be counted."""
+        return self._worker.ready and self._counter is not None
 
     @property
     def pid(self) -> int | None:

@@ -1,11 +1,13 @@
 """The guard counts the embedded model's tokens exactly as the model does."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from llmguard.settings import EmbeddedUpstream
 from llmguard.upstreams.embedded.counting import EmbeddedCounter
 from llmguard.upstreams.embedded.embedded import Embedded
 from tests.upstreams.embedded.requests import chat, completion
@@ -27,6 +29,20 @@ async def test_a_chats_input_is_what_the_model_reports(embedded: Embedded, text:
         answer = await embedded.ask(request)
         assert answer.usage
         assert embedded.counter.prompt(request) == answer.usage.prompt_tokens
+
+
+async def test_it_is_not_ready_before_it_can_count(cache: Path, settings: EmbeddedUpstream) -> None:
+    """Else the first requests would be held to a bound of many times their tokens."""
+    embedded = Embedded(settings, cache=cache)
+    starting = asyncio.ensure_future(embedded.start())
+    try:
+        while not embedded.ready:
+            assert not starting.done() or embedded.counter is not None
+            await asyncio.sleep(0.001)
+        assert embedded.counter is not None
+        await starting
+    finally:
+        await embedded.close()
 
 
 async def test_completions_of_several_prompts(embedded: Embedded) -> None:
