@@ -178,6 +178,32 @@ async def test_an_upstream_that_misbehaves_makes_nobody_richer(fake: CountingFak
     assert found["concurrent"]["remaining"] == 40
 
 
+async def test_retries_are_one_request_and_cost_what_was_generated_once(fake: CountingFake) -> None:
+    tried = settings(fake, "memory:")
+    tried["upstreams"]["fake"]["max_retries"] = 2
+    async with running(tried) as guard, http(guard) as session:
+        for stream in (False, True):
+            fake.script(Fault.STATUS(503), Fault.RESET_BEFORE, None)
+            async with session.post("/v1/chat/completions", json=body(stream=stream, max_tokens=60)) as response:
+                assert response.status == 200
+                await response.read()
+        found = await settled(guard)
+    prompt = len(body()["messages"][0]["content"].split())
+    assert len(fake.requests) == 6
+    assert found["requests"]["spent"] == 2
+    assert found["tokens"]["spent"] == 2 * (60 + prompt)
+
+
+async def test_an_upstream_that_reports_too_little_is_not_believed(fake: CountingFake) -> None:
+    fake.answer = replace(fake.answer, chunks=("word " * 100,))  # one token, by its own count
+    async with running(settings(fake, "memory:")) as guard, http(guard) as session:
+        for stream in (False, True):
+            async with session.post("/v1/chat/completions", json=body(stream=stream, max_tokens=200)) as response:
+                await response.read()
+        found = await settled(guard)
+    assert found["tokens"]["spent"] >= 2 * 200
+
+
 async def test_dropping_a_stream_before_its_usage_is_not_free(fake: CountingFake) -> None:
     """Peers stop counting there: whoever hangs up pays nothing, and asks again."""
     fake.answer = replace(fake.answer, pause_after=30)
