@@ -121,7 +121,7 @@ class Quotas(Step):
         if not applied.rules:
             return None
         counter = self._upstreams[target.upstream].counter
-        given = await _counted(counter, request, exchange.body_bytes)
+        given = await _counted(counter, replace(request, model=target.model), exchange.body_bytes)
         if cap(request) is None:
             request = capped(request, self._cap(exchange, request, applied.rules, given))
         need = needs(request, given, self._prices)
@@ -231,7 +231,7 @@ class Quotas(Step):
 
 
 async def _counted(counter: TokenCounter | None, request: ModelRequest, body_bytes: int) -> int:
-    """The tokens of the input, or a bound of them."""
+    """The tokens of the input, or a bound of them; the request is under its upstream's name, as it will be sent."""
     counted = None
     if counter is not None and body_bytes <= INLINE_BYTES:
         counted = counter.prompt(request)

@@ -132,6 +132,7 @@ class Words:
     """A tokenizer whose tokens are words."""
 
     def prompt(self, request: ModelRequest) -> int | None:
+        assert request.model == "upstream-model"
         return len(str(request.messages[0].content).split()) if isinstance(request, ChatRequest) else None
 
     def text(self, text: str) -> int:
