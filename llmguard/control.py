@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange, Outcome
 from llmguard.wire.answer import Event
+from llmguard.wire.pooling import PoolingAnswer
 
 
 class Control(Protocol):
@@ -33,6 +34,10 @@ class Control(Protocol):
         """Look at one event of the answer (a whole answer, or a chunk of a stream)."""
         ...
 
+    def reduce(self, exchange: Exchange, answer: PoolingAnswer) -> PoolingAnswer:
+        """Look at the answer of a pooling model: labels or vectors."""
+        ...
+
     async def settle(self, exchange: Exchange, outcome: Outcome) -> None:
         """Account for the end. Called exactly once for every exchange that was admitted here."""
         ...
@@ -58,6 +63,10 @@ class Step:
     def release(self, exchange: Exchange, event: Event) -> Event:
         """Let the event pass."""
         return event
+
+    def reduce(self, exchange: Exchange, answer: PoolingAnswer) -> PoolingAnswer:
+        """Let the answer pass."""
+        return answer
 
     async def settle(self, exchange: Exchange, outcome: Outcome) -> None:
         """Nothing to account for."""

@@ -15,6 +15,7 @@ from llmguard.settings import Model, Policy
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.endpoint import Endpoint
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import PoolingRequest
 
 Decision: TypeAlias = Literal["allow", "deny", "observe", "error"]
 
@@ -44,7 +45,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     `id` is the public request id, `started` monotonic seconds, `created` Unix seconds.
     `read(limit)` gives the body once, and raises BodyTooLarge or ClientGone.
     `asked` is the body as the endpoint's own shape, `request` what will be sent upstream, once
-    validated; `target` is the configured model that will serve it. Until authentication the
+    validated (`pooling`, where it goes to a model that writes no text); `target` is the configured model that will
+    serve it. Until authentication the
     principal is nobody, and so it stays where `mode: observe` lets a request pass without a key.
     `observed` holds (control, code) of the denials that were let pass, `reservation` what is held of the quotas,
     `headers` what the answer will carry besides the guard's own, `marks` the watermarks of its text.
@@ -63,6 +65,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     asked: object = None
     request: ModelRequest | None = None
+    pooling: PoolingRequest | None = None
     target: Model | None = None
     observed: tuple[tuple[str, str], ...] = ()
     reservation: Reservation | None = None

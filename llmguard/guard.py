@@ -3,8 +3,9 @@
 1. Begin    an exchange is made of the request's head; nothing of the body is read yet.
 2. Admit    each control in order; the first denial ends it (`mode: observe` notes it and goes on).
 3. Forward  to the model, again or elsewhere where that can help, until the first byte.
-4. Release  every event of the answer passes the controls in reverse, then goes out; the first byte of an
-            answer or of an error leaves when a bucket of its policy's time ends.
+4. Release  every event of the answer passes the controls in reverse, then goes out (a pooling model's answer is
+            reduced by them, whole); the first byte of an answer or of an error leaves when a bucket of its policy's
+            time ends.
 5. Settle   every control that was passed, in reverse, once, however it ended.
 
 A client that leaves ends step 3 or 4 at once, which closes the upstream; step 5 still runs. What
@@ -32,6 +33,7 @@ from llmguard.wire.answer import Event
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.endpoint import Endpoint, Renderer
 from llmguard.wire.errors import error_body, error_headers
+from llmguard.wire.pooling import PoolingAnswer
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class Guard:
         # A control that leaves a step as it is costs nothing there.
         self._admitting = _overriding(controls, "admit")
         self._releasing = _overriding(controls, "release")[::-1]
+        self._reducing = _overriding(controls, "reduce")[::-1]
         self._settling = _overriding(controls, "settle")[::-1]
         self._forwarder = forwarder
         self._catalogue = catalogue
@@ -182,6 +185,12 @@ class Guard:
 
     async def _serve(self, exchange: Exchange, run: Run) -> None:
         endpoint = exchange.endpoint
+        if endpoint.pooled is not None:
+            async with run.connection.while_client_stays():
+                body = await self._pooled(exchange, run, endpoint.pooled)
+                await self._wait(exchange)
+            await self._whole(exchange, run, body)
+            return
         if endpoint.renderer is None:
             body = self._catalogue.listing(exchange)
             await self._hold(run)
@@ -199,6 +208,13 @@ class Guard:
             body = renderer.whole(event)
             await self._wait(exchange)
         await self._whole(exchange, run, body)
+
+    async def _pooled(self, exchange: Exchange, run: Run, write: Callable[[object, PoolingAnswer], bytes]) -> bytes:
+        answer = await self._forwarder.pool(exchange)
+        run.usage = answer.usage
+        for place in self._reducing:
+            answer = self._reduce(place, exchange, answer)
+        return write(exchange.asked, answer)
 
     async def _stream(self, exchange: Exchange, run: Run, renderer: Renderer) -> None:
         connection = run.connection
@@ -237,6 +253,15 @@ class Guard:
             if isinstance(denial, Denial):
                 raise GuardError(denial) from error
             return event
+
+    def _reduce(self, control: tuple[int, Control], exchange: Exchange, answer: PoolingAnswer) -> PoolingAnswer:
+        try:
+            return control[1].reduce(exchange, answer)
+        except Exception as error:  # as in admit
+            denial = self._broken(control[1], exchange, error)
+            if isinstance(denial, Denial):
+                raise GuardError(denial) from error
+            return answer
 
     async def _wait(self, exchange: Exchange) -> None:
         """Let the bucket of time end in which an answer became ready."""

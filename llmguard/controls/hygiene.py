@@ -9,6 +9,7 @@ from llmguard.exchange import Exchange
 from llmguard.wire.answer import Event
 from llmguard.wire.chat_answer import AnswerMessage, ChatChunk, ChatCompletion, Delta
 from llmguard.wire.completions import Completion
+from llmguard.wire.pooling import Classifications, PoolingAnswer
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
@@ -52,6 +53,13 @@ class Hygiene(Step):
             for chunk in event.choices:
                 self._calls(exchange, chunk.delta)
         return event
+
+    def reduce(self, exchange: Exchange, answer: PoolingAnswer) -> PoolingAnswer:
+        """Make the answer the guard's own."""
+        answer.object, answer.model = "list", exchange.model
+        if isinstance(answer, Classifications):
+            answer.id, answer.created = "classify-" + exchange.id[4:], exchange.created
+        return answer
 
     def _calls(self, exchange: Exchange, said: Delta | AnswerMessage) -> None:
         if not said.tool_calls:

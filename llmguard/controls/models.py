@@ -30,11 +30,13 @@ class Models(Step):
         target = self._catalogue.visible(exchange.principal.policy).get(name)
         if target is None:
             return Denial("model_not_found", param="model", final=True)
+        if exchange.endpoint is MODEL:
+            return replace(exchange, model=name, target=target)
+        if target.task != exchange.endpoint.task:
+            return Denial("invalid_value", "This model does not serve this endpoint.", param="model", final=True)
         request = exchange.request
         if request is None:
-            return replace(exchange, model=name, target=target)
-        if target.task != "chat":
-            return Denial("invalid_value", "This model does not serve this endpoint.", param="model", final=True)
+            return replace(exchange, target=target)
         name = foreign(request, self._upstreams[target.upstream].extensions) or ""
         if name:
             return Denial("unknown_parameter", f"'{name}' is not a parameter of this model.", param=name, final=True)

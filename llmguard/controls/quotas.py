@@ -14,10 +14,10 @@ from llmguard.metrics import Metrics
 from llmguard.quota.challenge import LIFETIME_S, Challenges
 from llmguard.quota.headers import RateLimitHeaders
 from llmguard.quota.holdings import Holdings
-from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, input_bound, needs
+from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, input_bound, needs, pooling_needs
 from llmguard.quota.reservation import Reservation
 from llmguard.quota.rules import MEASURES, Applied, Rule, Rules
-from llmguard.settings import Decoding, Settings
+from llmguard.settings import Decoding, Outputs, Settings
 from llmguard.store.ledger import Charge, Counter, Receipt
 from llmguard.store.store import StoreUnavailable
 from llmguard.upstreams.upstream import TokenCounter, Upstream
@@ -25,8 +25,10 @@ from llmguard.wire.answer import Event
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.engine_fields import foreign
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import PoolingRequest
 
 NO_DECODING: Final = Decoding()
+NO_OUTPUTS: Final = Outputs()
 CHALLENGE, SOLUTION, DEGRADED = b"x-llmguard-challenge", b"x-llmguard-solution", b"x-llmguard-degraded"
 INLINE_BYTES: Final = 16_384
 """A longer body is tokenized in a thread: it would hold up everybody else for over 5 ms."""
@@ -37,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
     """A request as it would be sent, and what it would hold."""
 
     exchange: Exchange
+    request: ModelRequest | None
     applied: Applied
     needs: Needs
     charges: tuple[Charge, ...]
@@ -114,18 +117,23 @@ class Quotas(Step):
 
     async def _plan(self, exchange: Exchange) -> Plan | None:
         """None where no limit holds, or no model is asked."""
-        request, target = exchange.request, exchange.target
-        if request is None or target is None:
+        request, pooling, target = exchange.request, exchange.pooling, exchange.target
+        sent = pooling if request is None else request
+        if sent is None or target is None:
             return None
         applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, exchange.model)
         if not applied.rules:
             return None
         counter = self._upstreams[target.upstream].counter
-        given = await _counted(counter, replace(request, model=target.model), exchange.body_bytes)
-        if cap(request) is None:
-            request = capped(request, self._cap(exchange, request, applied.rules, given))
-        need = needs(request, given, self._prices)
-        return Plan(exchange, applied, need, self._charges(exchange, applied, need), keep=counter is not None)
+        given = await _counted(counter, replace(sent, model=target.model), exchange.body_bytes)
+        if request is not None:
+            if cap(request) is None:
+                request = capped(request, self._cap(exchange, request, applied.rules, given))
+            need = needs(request, given, self._prices)
+        elif pooling is not None:
+            need = pooling_needs(pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
+        charges = self._charges(exchange, applied, need)
+        return Plan(exchange, request, applied, need, charges, keep=counter is not None)
 
     def _charges(self, exchange: Exchange, applied: Applied, need: Needs) -> tuple[Charge, ...]:
         solution = exchange.head.headers.get(SOLUTION)
@@ -182,7 +190,7 @@ class Quotas(Step):
                 observed = (*observed, (self.name, _code(past)))
         return replace(
             exchange,
-            request=plan.needs.request,
+            request=plan.request,
             reservation=Reservation(plan.charges, places, plan.needs, keep=plan.keep),
             observed=observed,
             headers=exchange.headers + self._headers(plan.applied).of(receipt.levels),
@@ -230,7 +238,7 @@ class Quotas(Step):
         return await self._plan(replace(exchange, headers=(*exchange.headers, told)))
 
 
-async def _counted(counter: TokenCounter | None, request: ModelRequest, body_bytes: int) -> int:
+async def _counted(counter: TokenCounter | None, request: ModelRequest | PoolingRequest, body_bytes: int) -> int:
     """The tokens of the input, or a bound of them; the request is under its upstream's name, as it will be sent."""
     counted = None
     if counter is not None and body_bytes <= INLINE_BYTES:

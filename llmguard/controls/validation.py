@@ -8,6 +8,8 @@ from llmguard.control import Step
 from llmguard.errors import BodyTooLarge, Denial, Refused
 from llmguard.exchange import Exchange
 from llmguard.settings import Settings
+from llmguard.wire.chat import ChatRequest
+from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.request import parse
 
 
@@ -21,7 +23,7 @@ class Validation(Step):
         self._limit = settings.server.max_body_bytes
 
     async def admit(self, exchange: Exchange) -> Exchange | Denial:
-        """Set `asked`, `request`, `model` and `stream`, or refuse with the parameter at fault."""
+        """Set `asked`, `request` or `pooling`, `model` and `stream`, or refuse with the parameter at fault."""
         endpoint = exchange.endpoint
         if endpoint.request is None or endpoint.to_model is None:
             return exchange
@@ -40,6 +42,10 @@ class Validation(Step):
             request = endpoint.to_model(asked)
         except Refused as error:
             return replace(error.denial, final=True)
+        if not isinstance(request, ChatRequest | CompletionRequest):
+            return msgspec.structs.replace(
+                exchange, body_bytes=len(body), asked=asked, pooling=request, model=request.model
+            )
         return msgspec.structs.replace(
             exchange,
             body_bytes=len(body),

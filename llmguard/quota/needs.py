@@ -10,12 +10,13 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from llmguard.settings import Credits
+from llmguard.settings import Credits, Outputs
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.content_parts import ImagePart
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import ClassifyRequest, EmbeddingRequest, PoolingRequest, texts
 
 Amounts: TypeAlias = tuple[int, ...]
 
@@ -31,14 +32,13 @@ NOTHING: Final[Amounts] = (0, 0, 0, 0, 0, 0)
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """A request's bounds. `choices` is how many answers it asks for, `logits` how many log-probabilities a token."""
+    """A request's bounds. `credits` price its answers, and `logits` the log-probabilities that come with a token."""
 
-    request: ModelRequest
+    request: ModelRequest | PoolingRequest
     input_tokens: int
     output_tokens: int
-    choices: int
-    logits: int
-    prices: Credits
+    credits: int
+    logits: int = 0
 
     @property
     def amounts(self) -> Amounts:
@@ -46,8 +46,7 @@ class Needs(msgspec.Struct, frozen=True):
         return self._amounts(self.input_tokens, self.output_tokens)
 
     def _amounts(self, given: int, made: int) -> Amounts:
-        credits = self.choices * self.prices.text + made * self.logits * self.prices.logit
-        return 1, given + made, given, made, credits, 1
+        return 1, given + made, given, made, self.credits + made * self.logits, 1
 
     def taken(self, usage: Usage | None, code: str, relayed_bytes: int, counted: int | None) -> Amounts:
         """What it took, by the upstream's report, the code that it failed with ("" for none) and what was relayed.
@@ -72,8 +71,10 @@ class Needs(msgspec.Struct, frozen=True):
         return *self._amounts(given, made)[:-1], 0
 
 
-def input_bound(request: ModelRequest, body_bytes: int) -> int:
+def input_bound(request: ModelRequest | PoolingRequest, body_bytes: int) -> int:
     """The most tokens that a body of so many bytes can be for a model."""
+    if isinstance(request, ClassifyRequest | EmbeddingRequest):
+        return body_bytes  # what JSON puts around a text is longer than what a tokenizer does
     pictures, picture_bytes = _pictures(request)
     return max(0, body_bytes - picture_bytes) + TEMPLATE_TOKENS + pictures * IMAGE_TOKENS
 
@@ -81,7 +82,16 @@ def input_bound(request: ModelRequest, body_bytes: int) -> int:
 def needs(request: ModelRequest, input_tokens: int, prices: Credits) -> Needs:
     """The bounds of a request that names its cap."""
     choices = choices_of(request)
-    return Needs(request, input_tokens, (cap(request) or 0) * choices, choices, _logits(request), prices)
+    made = (cap(request) or 0) * choices
+    return Needs(request, input_tokens, made, choices * prices.text, _logits(request) * prices.logit)
+
+
+def pooling_needs(request: PoolingRequest, input_tokens: int, prices: Credits, outputs: Outputs) -> Needs:
+    """The bounds of a request whose answer is a label, a score or a vector for each of its texts."""
+    price = prices.embedding
+    if isinstance(request, ClassifyRequest):
+        price = prices.label if outputs.scores == "label" else prices.score
+    return Needs(request, input_tokens, 0, price * len(texts(request)))
 
 
 def cap(request: ModelRequest) -> int | None:
@@ -120,8 +130,10 @@ def _pictures(request: ModelRequest) -> tuple[int, int]:
     return len(urls), sum(urls)
 
 
-def _text_bytes(request: ModelRequest) -> int:
+def _text_bytes(request: ModelRequest | PoolingRequest) -> int:
     """No more than the bytes of its prompts: characters, of plain texts alone."""
+    if isinstance(request, ClassifyRequest | EmbeddingRequest):
+        return sum(map(len, texts(request)))
     if isinstance(request, CompletionRequest):
         return len(request.prompt) if isinstance(request.prompt, str) else sum(map(len, request.prompt))
     return sum(len(message.content) for message in request.messages if isinstance(message.content, str))

@@ -1,8 +1,10 @@
 """From a public model to an answer: attempts, and the models that stand in."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from functools import partial
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -15,8 +17,11 @@ from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.answer import Event
 from llmguard.wire.engine_fields import foreign
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import PoolingAnswer, PoolingRequest
 
 BACKOFF_S = 0.05
+
+Answer = TypeVar("Answer")
 
 
 class Forwarder:
@@ -41,11 +46,25 @@ class Forwarder:
 
     async def ask(self, exchange: Exchange) -> Event:
         """The whole answer; raises UpstreamFailure, the last one."""
+        return await self._first(
+            (name, attempts, partial(self._upstreams[name].ask, request, mark))
+            for name, request, mark, attempts in self._chain(exchange)
+        )
+
+    async def pool(self, exchange: Exchange) -> PoolingAnswer:
+        """The answer of a pooling model; raises UpstreamFailure, the last one."""
+        return await self._first(
+            (name, attempts, partial(self._upstreams[name].pool, request))
+            for name, request, attempts in self._pooling_chain(exchange)
+        )
+
+    async def _first(self, calls: Iterable[tuple[str, int, Callable[[], Awaitable[Answer]]]]) -> Answer:
+        """What the first of these calls answers, each made so many times."""
         failure: UpstreamFailure | None = None
-        for name, request, mark, attempts in self._chain(exchange):
+        for name, attempts, call in calls:
             for attempt in range(attempts):
                 try:
-                    return await self._upstreams[name].ask(request, mark)
+                    return await call()
                 except UpstreamFailure as error:
                     failure = error
                 self._failed(name, failure.denial.code)
@@ -87,6 +106,15 @@ class Forwarder:
             mark = exchange.marks.use(public) if exchange.marks is not None else None
             named = replace(request, model=model.model)
             yield model.upstream, self._partition(named, model.upstream, exchange.principal.tenant), mark, attempts
+
+    def _pooling_chain(self, exchange: Exchange) -> Iterator[tuple[str, PoolingRequest, int]]:
+        """The same of a request to a pooling model, which is not sampled: anything that stands in may answer it."""
+        target, request = exchange.target, exchange.pooling
+        if target is None or request is None:
+            raise _nowhere()
+        for model in (target, *(self._settings.models[public] for public in target.fallbacks)):
+            attempts = 1 + self._settings.upstreams[model.upstream].max_retries
+            yield model.upstream, replace(request, model=model.model), attempts
 
 
 async def _again(failure: UpstreamFailure, attempt: int, attempts: int) -> bool:

@@ -18,6 +18,7 @@ from llmguard.upstreams.litellm_wire import arguments, chunk, made_up_end, whole
 from llmguard.upstreams.upstream import TokenCounter
 from llmguard.wire.answer import Event
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import PoolingAnswer, PoolingRequest
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,10 @@ class LiteLLM:
             async with asyncio.timeout(self._settings.timeout_s):
                 answer = await library.acompletion(**asked, **self._options(library))
             return whole(request, answer.model_dump(exclude_none=True))
+
+    async def pool(self, request: PoolingRequest) -> PoolingAnswer:
+        """Not served: what providers return there has no shape in common."""
+        raise UpstreamFailure(Denial("model_not_found", param="model"), retryable=False)
 
     async def stream(self, request: ModelRequest, mark: Mark | None = None) -> AsyncGenerator[list[Event], None]:
         """The chunks, one at a time, none later than `timeout_s` after the one before; raises UpstreamFailure."""

@@ -3,8 +3,9 @@
 Answers are decoded by whitelist, so what an engine adds of its own never gets further.
 """
 
-from collections.abc import AsyncGenerator
-from typing import Final
+from collections.abc import AsyncGenerator, Mapping
+from operator import attrgetter
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,6 +23,15 @@ from llmguard.wire.chat import ChatRequest, StreamOptions
 from llmguard.wire.chat_answer import ChatChunk, ChatCompletion
 from llmguard.wire.completions import Completion, CompletionRequest
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import (
+    Classifications,
+    ClassifyRequest,
+    EmbeddingRequest,
+    Embeddings,
+    PoolingAnswer,
+    PoolingRequest,
+    texts,
+)
 from llmguard.wire.sse import EventReader, EventTooLarge
 
 NEWER: Final = ("api.openai.com", ".openai.azure.com")
@@ -31,12 +41,24 @@ LINGER_S: Final = 0.05
 """How long a finished stream may take to end its body, so that its connection can be used again."""
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding can end in: not JSON or not this shape, not UTF-8, nested without end."""
-PATHS: Final = {ChatRequest: "/chat/completions", CompletionRequest: "/completions"}
+PATHS: Final[Mapping[type, str]] = {
+    ChatRequest: "/chat/completions",
+    CompletionRequest: "/completions",
+    EmbeddingRequest: "/embeddings",
+    ClassifyRequest: "/classify",
+}
+VERSION: Final = "/v1"
+UNVERSIONED: Final = {"vllm": (ClassifyRequest,)}
+"""What an engine serves beside OpenAI's routes rather than under them."""
+
+Pooled = TypeVar("Pooled", Classifications, Embeddings)
 
 _encode = msgspec.json.Encoder().encode
 _chat: msgspec.json.Decoder[Event] = msgspec.json.Decoder(ChatCompletion)
 _chat_chunk: msgspec.json.Decoder[Event] = msgspec.json.Decoder(ChatChunk)
 _completion: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Completion)
+_classifications = msgspec.json.Decoder(Classifications)
+_embeddings = msgspec.json.Decoder(Embeddings)
 
 
 class OpenAI:
@@ -52,7 +74,11 @@ class OpenAI:
         # OpenAI's newer models refuse `max_tokens`; elsewhere `max_completion_tokens` may be passed over without a
         # word, and with it the quota's cap.
         self._newer = host.endswith(NEWER)
-        self._client = HttpClient(settings.base_url, headers, connect_timeout_s=settings.connect_timeout_s)
+        root = settings.base_url.removesuffix(VERSION)
+        version = settings.base_url[len(root) :]
+        aside = UNVERSIONED.get(settings.engine, ())
+        self._paths = {kind: path if kind in aside else version + path for kind, path in PATHS.items()}
+        self._client = HttpClient(root, headers, connect_timeout_s=settings.connect_timeout_s)
 
     @property
     def extensions(self) -> frozenset[str]:
@@ -89,6 +115,21 @@ class OpenAI:
             raise bad_answer()
         return event
 
+    async def pool(self, request: PoolingRequest) -> PoolingAnswer:
+        """The answer within `timeout_s`, one item a text; raises UpstreamFailure."""
+        answer = await self._client.post(self._paths[type(request)], _encode(request), timeout_s=self._timeout_s)
+        try:
+            _check(answer)
+            body = await answer.whole(LARGEST_ANSWER)
+        finally:
+            answer.close()
+        try:
+            if isinstance(request, ClassifyRequest):
+                return _in_order(_classifications.decode(body), request)
+            return _in_order(_embeddings.decode(body), request)
+        except UNREADABLE as error:
+            raise bad_answer() from error
+
     async def stream(self, request: ModelRequest, mark: Mark | None = None) -> AsyncGenerator[list[Event], None]:
         """The chunks as they come, no more than `timeout_s` apart; raises UpstreamFailure, also for a missing end."""
         decoder = _chat_chunk if isinstance(request, ChatRequest) else _completion
@@ -120,7 +161,7 @@ class OpenAI:
         if not self._newer and isinstance(request, ChatRequest) and request.max_completion_tokens is not None:
             request = replace(request, max_tokens=request.max_completion_tokens, max_completion_tokens=None)
         body = _encode(request) if mark is None else _encode(_marked(request, mark))
-        return await self._client.post(PATHS[type(request)], body, timeout_s=self._timeout_s)
+        return await self._client.post(self._paths[type(request)], body, timeout_s=self._timeout_s)
 
     async def close(self) -> None:
         """Close the pool."""
@@ -130,6 +171,13 @@ class OpenAI:
 def _marked(request: ModelRequest, mark: Mark) -> dict[str, object]:
     """The request with SGLang's own field: no client can set it, since the shapes of requests do not know it."""
     return {**msgspec.to_builtins(request), "watermark": {"key": f"{mark.key:016x}"}}
+
+
+def _in_order(answer: Pooled, request: PoolingRequest) -> Pooled:
+    answer.data.sort(key=attrgetter("index"))
+    if [item.index for item in answer.data] != list(range(len(texts(request)))):
+        raise bad_answer()
+    return answer
 
 
 def _check(answer: Answer) -> None:

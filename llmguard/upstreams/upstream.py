@@ -6,12 +6,13 @@ from typing import Protocol
 from llmguard.mark import Mark
 from llmguard.wire.answer import Event
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import PoolingAnswer, PoolingRequest
 
 
 class TokenCounter(Protocol):
     """The model's own tokenizer."""
 
-    def prompt(self, request: ModelRequest) -> int | None:
+    def prompt(self, request: ModelRequest | PoolingRequest) -> int | None:
         """The tokens that the model will read, exactly; None for a request that it will refuse."""
         ...
 
@@ -23,7 +24,7 @@ class TokenCounter(Protocol):
 class Upstream(Protocol):
     """A place where models run.
 
-    Both calls take a request whose `model` is the upstream's own name for it, answer in
+    All calls take a request whose `model` is the upstream's own name for it, answer in
     OpenAI's shapes, and raise UpstreamFailure and nothing else. Cancelling `ask`, or closing
     the generator of `stream`, ends the work upstream: the connection is closed, the
     generation stopped. Ids, model names and texts of errors are the upstream's; the guard
@@ -61,6 +62,10 @@ class Upstream(Protocol):
         Ends normally only when the upstream ended its answer. Usage is asked for always and
         comes on a chunk (on one without choices, where the upstream follows OpenAI).
         """
+        ...
+
+    async def pool(self, request: PoolingRequest) -> PoolingAnswer:
+        """One label, or one vector, a text, in the texts' order; vectors as lists of finite numbers."""
         ...
 
     async def close(self) -> None:

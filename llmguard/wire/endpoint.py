@@ -1,15 +1,15 @@
 """What an endpoint is on the wire: how its request is read and its answer written."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from llmguard.errors import Denial
 from llmguard.wire.answer import Event
-from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import Usage
-from llmguard.wire.completions import CompletionRequest
+from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import PoolingAnswer, PoolingRequest
 
 
 class Renderer(Protocol):
@@ -38,7 +38,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     `name` is what policies call it. `request` is the type of its body, None where it has
     none. `to_model` turns such a body into what is sent upstream, and raises Refused for what
     cannot be. `renderer(asked, ident, created)` makes the writer of one answer; `ident` is 32
-    hex digits, the same for the whole exchange.
+    hex digits, the same for the whole exchange. `task` is that of the models which serve it. A pooling
+    model's answer is written by `pooled(asked, answer)`.
     """
 
     name: str
@@ -46,5 +47,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     path: str
     summary: str
     request: type[msgspec.Struct] | None = None
-    to_model: Callable[[Any], ChatRequest | CompletionRequest] | None = None
+    to_model: Callable[[Any], ModelRequest | PoolingRequest] | None = None
     renderer: Callable[[Any, str, int], Renderer] | None = None
+    pooled: Callable[[Any, PoolingAnswer], bytes] | None = None
+    task: Literal["chat", "embedding", "classify"] = "chat"

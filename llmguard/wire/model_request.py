@@ -1,4 +1,4 @@
-"""What is sent to a model: every route that reaches one is one of these two by then."""
+"""What is sent to a model that writes text: every route that reaches one is one of these two by then."""
 
 from typing import TypeAlias
 

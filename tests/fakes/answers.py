@@ -3,6 +3,7 @@
 Tokens are exact by definition: a prompt has one per word, an answer one per configured chunk and choice.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,8 @@ class Answer:
 
     `delay_s` passes before each event; after `pause_after` events the stream waits for `FakeOpenAI.go`;
     `framing` (length, chunked, close) is how a plain answer's end is told; `obey_cap=False` ignores the request's
-    cap; `leak_logprobs` sends log-probabilities that nobody asked for.
+    cap; `leak_logprobs` sends log-probabilities that nobody asked for; `classify` gives each text's probabilities of
+    the `labels`, `embed` its vector.
     """
 
     chunks: tuple[str, ...] = ("Hello", ",", " wör", "ld", " 🌍", "!")
@@ -59,6 +61,9 @@ class Answer:
     framing: str = "length"
     obey_cap: bool = True
     leak_logprobs: bool = False
+    labels: tuple[str, ...] = ("no", "yes")
+    classify: Callable[[Sequence[str]], list[list[float]]] = lambda texts: [[0.25, 0.75] for _ in texts]
+    embed: Callable[[Sequence[str]], list[list[float]]] = lambda texts: [[0.6, 0.8] for _ in texts]
 
     @property
     def text(self) -> str:

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from tests.fakes import answers
+from tests.fakes import answers, pooling
 from tests.fakes.answers import JSON, Answer
 from tests.fakes.faults import Fault
-from tests.fakes.plan import COMMENT, Act, Plan, plan
+from tests.fakes.plan import COMMENT, Act, Plan, anywhere, plan
 
 HOST = "127.0.0.1"
 LIMIT = 1 << 26
@@ -206,6 +206,10 @@ class FakeOpenAI:
     def _plan(self, request: Received) -> Plan:
         if request.method == "GET" and request.path == "/v1/models":
             return Plan(body=(json.dumps(answers.models(self.answer)).encode(),))
+        if request.method == "POST" and request.path in pooling.PATHS:
+            good = Plan(body=(json.dumps(pooling.pooled(request.path, request.body, self.answer)).encode(),))
+            fault = self._script.popleft() if self._script else self._fault
+            return good if fault is None else anywhere(good, fault) or good
         if request.method != "POST" or request.path not in POSTS:
             return Plan(status=404, body=(json.dumps(answers.error(404)).encode(),))
         fault = self._script.popleft() if self._script else self._fault

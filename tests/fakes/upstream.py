@@ -12,6 +12,16 @@ from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import AnswerMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, Usage
 from llmguard.wire.completions import Completion, CompletionChoice
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import (
+    Classification,
+    Classifications,
+    ClassifyRequest,
+    Embedding,
+    Embeddings,
+    PoolingAnswer,
+    PoolingRequest,
+    texts,
+)
 
 Step: TypeAlias = str | Event | asyncio.Event | BaseException
 """A piece of text, a ready-made event, something to wait for, or a failure."""
@@ -23,9 +33,9 @@ ID, MODEL, CREATED, FINGERPRINT = "upstream-id", "upstream-model", 1_700_000_000
 class FakeUpstream:
     """Each call plays the next script, and the last one over and over; a script without an end of its own ends well.
 
-    `requests` are those that came, `marks` what was to be left in their answers, `open` the calls under way,
-    `left` the calls that were ended before their script was; `waiting` is set while a call waits for an event of
-    its script.
+    `requests` are those that came (`pooled`, to be labelled or embedded), `marks` what was to be left in their answers,
+    `open` the calls under way, `left` the calls that were ended before their script was; `waiting` is set while a call
+    waits for an event of its script.
     """
 
     def __init__(self, *scripts: Sequence[Step], extensions: Sequence[str] = ()) -> None:
@@ -34,6 +44,7 @@ class FakeUpstream:
         self.ready = True
         self.counter: TokenCounter | None = None
         self.requests: list[ModelRequest] = []
+        self.pooled: list[PoolingRequest] = []
         self.marks: list[Mark | None] = []
         self.open = self.left = self.starts = self.closes = 0
         self.waiting = asyncio.Event()
@@ -62,6 +73,16 @@ class FakeUpstream:
                 id=ID, created=CREATED, model=MODEL, choices=[choice], usage=USAGE, system_fingerprint=FINGERPRINT
             )
         return Completion(id=ID, model=MODEL, choices=[CompletionChoice(text, finish_reason="stop")], usage=USAGE)
+
+    async def pool(self, request: PoolingRequest) -> PoolingAnswer:
+        """A label of two, or the vector (0.6, 0.8), for each text."""
+        self.pooled.append(request)
+        count = len(texts(request))
+        if isinstance(request, ClassifyRequest):
+            labels = [Classification(index=i, label="yes", probs=[0.25, 0.75], num_classes=2) for i in range(count)]
+            return Classifications(id=ID, created=CREATED, model=MODEL, data=labels, usage=USAGE)
+        vectors = [Embedding(index=i, embedding=[0.6, 0.8]) for i in range(count)]
+        return Embeddings(data=vectors, model=MODEL, usage=USAGE)
 
     async def stream(self, request: ModelRequest, mark: Mark | None = None) -> AsyncGenerator[list[Event], None]:
         """A chunk for each text, a last one that says stop, and one with the usage; nothing for an empty script."""

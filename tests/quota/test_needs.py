@@ -8,12 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmguard.quota.needs import IMAGE_TOKENS, NOTHING, TEMPLATE_TOKENS, Needs, cap, capped, input_bound, needs
+from llmguard.quota.needs import (
+    IMAGE_TOKENS,
+    NOTHING,
+    TEMPLATE_TOKENS,
+    Needs,
+    cap,
+    capped,
+    input_bound,
+    needs,
+    pooling_needs,
+)
 from llmguard.quota.rules import MEASURES
-from llmguard.settings import Credits
+from llmguard.settings import Credits, Outputs
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.completions import CompletionRequest
+from llmguard.wire.pooling import ClassifyRequest, EmbeddingRequest, PoolingRequest
 
 PRICES = Credits()
 
@@ -94,7 +105,7 @@ def test_a_cap_is_read_and_set_where_the_wire_has_it() -> None:
 
 # --- what was taken --------------------------------------------------------------------------
 
-NEED = Needs(chat("t" * 80), input_tokens=100, output_tokens=50, choices=1, logits=0, prices=PRICES)
+NEED = Needs(chat("t" * 80), input_tokens=100, output_tokens=50, credits=0)
 
 
 def tokens(*report: Any, **more: Any) -> tuple[int, int]:
@@ -149,3 +160,31 @@ def test_what_was_relayed_is_paid_for(report: Usage | None, relayed: int) -> Non
     taken = of(NEED.taken(report, "", relayed, None))
     assert taken["output_tokens"] >= min(NEED.output_tokens, relayed // 16)
     assert taken["requests"] == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "outputs", "credits"),
+    [
+        (ClassifyRequest(model="m", input="a"), Outputs(), 1),
+        (ClassifyRequest(model="m", input=["a", "b"]), Outputs(scores="label"), 2),
+        (ClassifyRequest(model="m", input=["a", "b"]), Outputs(scores="bucket"), 10),
+        (ClassifyRequest(model="m", input=["a", "b"]), Outputs(scores="full"), 10),
+        (EmbeddingRequest(model="m", input=["a", "b"]), Outputs(), 200),
+    ],
+)
+def test_an_answer_without_text_is_priced_by_what_it_gives_away(
+    request_: PoolingRequest, outputs: Outputs, credits: int
+) -> None:
+    need = pooling_needs(request_, 9, PRICES, outputs)
+    assert of(need.amounts) == {
+        "requests": 1,
+        "tokens": 9,
+        "input_tokens": 9,
+        "output_tokens": 0,
+        "credits": credits,
+        "concurrent": 1,
+    }
+    assert of(need.taken(Usage(prompt_tokens=4, total_tokens=4), "", 0, None))["tokens"] == 4
+    assert of(need.taken(Usage(prompt_tokens=0, total_tokens=0), "", 0, None))["tokens"] == 9
+    assert of(need.taken(None, "", 0, None))["tokens"] == 9
+    assert not any(need.taken(None, "upstream_error", 0, None))

@@ -16,9 +16,10 @@ from llmguard.upstreams.openai import OpenAI
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.answer import Event
 from llmguard.wire.chat import ChatRequest
-from llmguard.wire.chat_answer import ChatChunk, ChatCompletion
+from llmguard.wire.chat_answer import ChatChunk, ChatCompletion, Usage
 from llmguard.wire.completions import Completion, CompletionRequest
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import Classifications, ClassifyRequest, EmbeddingRequest, Embeddings
 from tests.fakes import SECRETS, Answer, FakeOpenAI, Fault
 
 pytestmark = pytest.mark.anyio
@@ -352,3 +353,46 @@ async def dripping(drops: bytes, head: bytes = b"") -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         async with asyncio.timeout(5):
             await left.wait()
+
+
+@pytest.mark.parametrize(
+    ("engine", "path"), [("vllm", "/classify"), ("sglang", "/v1/classify"), ("generic", "/v1/classify")]
+)
+async def test_texts_are_labelled_where_the_engine_serves_that(fake: FakeOpenAI, engine: str, path: str) -> None:
+    fake.answer = Answer(classify=lambda texts: [[len(text) / 10, 1 - len(text) / 10] for text in texts])
+    async with upstream_to(fake.url, engine=engine) as upstream:
+        answer = await upstream.pool(ClassifyRequest(model="m", input=["a", "abcdefg"]))
+    assert [request.path for request in fake.requests] == [path]
+    assert fake.requests[0].body == {"model": "m", "input": ["a", "abcdefg"]}
+    assert isinstance(answer, Classifications)
+    assert [(item.label, item.probs, item.num_classes) for item in answer.data] == [
+        ("yes", [0.1, 0.9], 2),
+        ("no", [0.7, pytest.approx(0.3)], 2),
+    ]
+    assert answer.usage == Usage(prompt_tokens=2, total_tokens=2)
+
+
+async def test_texts_are_embedded(fake: FakeOpenAI, upstream: OpenAI) -> None:
+    answer = await upstream.pool(EmbeddingRequest(model="m", input="a", encoding_format="float"))
+    assert isinstance(answer, Embeddings)
+    assert [item.embedding for item in answer.data] == [[0.6, 0.8]]
+    assert fake.requests[0].body == {"model": "m", "input": "a", "encoding_format": "float"}
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.STATUS(500), Fault.EMPTY_200, Fault.HTML_200, Fault.RESET_BEFORE, Fault.HANG, Fault.GZIP], ids=str
+)
+async def test_a_pooling_model_that_fails_is_the_tables_error(fake: FakeOpenAI, upstream: OpenAI, fault: Fault) -> None:
+    fake.fault = fault
+    with pytest.raises(UpstreamFailure) as caught:
+        await upstream.pool(EmbeddingRequest(model="m", input="a"))
+    assert caught.value.denial.code in {"upstream_error", "upstream_timeout"}
+
+
+@pytest.mark.parametrize("vectors", [[], [[1.0]], [[1.0], [1.0], [1.0]]], ids=len)
+async def test_an_answer_for_other_texts_is_none(
+    fake: FakeOpenAI, upstream: OpenAI, vectors: list[list[float]]
+) -> None:
+    fake.answer = Answer(embed=lambda texts: vectors)
+    with pytest.raises(UpstreamFailure):
+        await upstream.pool(EmbeddingRequest(model="m", input=["a", "b"]))

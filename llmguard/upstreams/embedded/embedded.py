@@ -18,7 +18,11 @@ from llmguard.upstreams.embedded.order import order_of
 from llmguard.upstreams.embedded.process import Worker
 from llmguard.upstreams.upstream import TokenCounter
 from llmguard.wire.answer import Event
+from llmguard.wire.chat_answer import Usage
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import Embedding, EmbeddingRequest, Embeddings, PoolingAnswer, PoolingRequest, texts
+
+EMBEDDING_MODEL = "all-minilm-l6-v2"
 
 
 class Embedded:
@@ -98,6 +102,20 @@ class Embedded:
                     return
                 if isinstance(reply, Pieces):
                     yield [*opening, *shape.chunks(reply.pieces)]
+
+    async def pool(self, request: PoolingRequest) -> PoolingAnswer:
+        """Vectors of L2 norm 1; labels are not this model's."""
+        if not isinstance(request, EmbeddingRequest) or request.model != EMBEDDING_MODEL:
+            raise UpstreamFailure(Denial("model_not_found", param="model"), retryable=False)
+        asked = texts(request)
+        vectors = await self.embed(asked)
+        if len(vectors) != len(asked):
+            raise UpstreamFailure(Denial("upstream_error"), retryable=False)
+        read = self._counter.prompt(request) if self._counter is not None else None
+        return Embeddings(
+            data=[Embedding(index=place, embedding=vector) for place, vector in enumerate(vectors)],
+            usage=Usage(prompt_tokens=read, total_tokens=read) if read is not None else None,
+        )
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector of 384 dimensions and L2 norm 1 for each text (all-MiniLM-L6-v2)."""

