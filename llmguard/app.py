@@ -26,6 +26,7 @@ from llmguard.controls.obfuscation import Obfuscation
 from llmguard.controls.quotas import Quotas
 from llmguard.controls.validation import Validation
 from llmguard.controls.watermark import Watermark
+from llmguard.counters import Counters
 from llmguard.errors import Denial
 from llmguard.generation import Generation
 from llmguard.guard import Guard
@@ -41,7 +42,7 @@ from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
 from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.forwarder import Forwarder
-from llmguard.upstreams.upstream import Upstream
+from llmguard.upstreams.upstream import TokenCounter, Upstream
 from llmguard.wire.endpoint import Endpoint
 from llmguard.wire.errors import error_body, error_headers
 from llmguard.wire.routes import find
@@ -85,7 +86,7 @@ class App:
         self._draining = False
         self._open: set[Upstream] = set()
         self._older: list[Generation] = []
-        self._generation = self._generate(settings, {})
+        self._generation = self._generate(settings, {}, {})
         self._site = admin_site(self)
 
     # --- what the admin site reads ---------------------------------------------------------
@@ -132,7 +133,8 @@ class App:
 
     async def ready(self) -> bool:
         """Whether a request would be served now."""
-        if self._draining or not all(upstream.ready for upstream in self._generation.upstreams.values()):
+        loaded = self._generation.counters.ready and all(each.ready for each in self._generation.upstreams.values())
+        if self._draining or not loaded:
             return False
         try:
             await self._store.ping()
@@ -175,6 +177,7 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._start(self._generation.upstreams.values())
+                self._spawn(self._generation.counters.start())
                 self._spawn(self._holdings.keep())
                 await send({"type": "lifespan.startup.complete"})
         await self.close()
@@ -201,9 +204,10 @@ class App:
             for name, upstream in old.upstreams.items()
             if settings.upstreams.get(name) == old.settings.upstreams[name]
         }
-        self._generation = self._generate(settings, kept)
+        self._generation = self._generate(settings, kept, old.counters.loaded)
         self._older = [generation for generation in (*self._older, old) if generation.running]
         self._start(upstream for name, upstream in self._generation.upstreams.items() if name not in kept)
+        self._spawn(self._generation.counters.start())
         self._spawn(self._retire([old.upstreams[name] for name in old.upstreams if name not in kept]))
 
     def drain(self) -> None:
@@ -227,7 +231,9 @@ class App:
             for upstream in self._open:
                 stack.push_async_callback(upstream.close)
 
-    def _generate(self, settings: Settings, kept: Mapping[str, Upstream]) -> Generation:
+    def _generate(
+        self, settings: Settings, kept: Mapping[str, Upstream], counted: Mapping[str, TokenCounter]
+    ) -> Generation:
         upstreams = {
             name: kept[name] if name in kept else self._build_upstream(upstream)
             for name, upstream in settings.upstreams.items()
@@ -235,8 +241,9 @@ class App:
         self._open.update(upstreams.values())
         keyring = Keyring(settings.keys, self._store, self.key_pepper, self._clock)
         catalogue = Catalogue(settings, int(self._clock.time()))
+        counters = Counters(settings.models, upstreams, counted)
         guard = Guard(
-            self._controls(settings, keyring, catalogue, upstreams),
+            self._controls(settings, keyring, catalogue, upstreams, counters),
             Forwarder(
                 settings,
                 upstreams,
@@ -250,10 +257,15 @@ class App:
             clock=self._clock,
             new_id=_new_id,
         )
-        return Generation(settings, guard, keyring, upstreams)
+        return Generation(settings, guard, keyring, upstreams, counters)
 
     def _controls(
-        self, settings: Settings, keyring: Keyring, catalogue: Catalogue, upstreams: Mapping[str, Upstream]
+        self,
+        settings: Settings,
+        keyring: Keyring,
+        catalogue: Catalogue,
+        upstreams: Mapping[str, Upstream],
+        counters: Counters,
     ) -> list[Control]:
         """The controls in their order: admitted from first to last, released and settled from last to first."""
         return [
@@ -264,7 +276,7 @@ class App:
             Validation(settings),
             Models(catalogue, upstreams),
             Decoding(settings, self._holdings),
-            Quotas(settings, self._holdings, self._challenges, upstreams, self._metrics),
+            Quotas(settings, self._holdings, self._challenges, upstreams, counters, self._metrics),
             Watermark(settings, derive(self._secret, "watermark"), secrets.SystemRandom().random),
             Obfuscation(secrets.token_hex),
             Logits(derive(self._secret, "logits")),

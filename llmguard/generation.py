@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from llmguard.connection import Connection
+from llmguard.counters import Counters
 from llmguard.guard import Guard
 from llmguard.keyring import Keyring
 from llmguard.settings import Settings
@@ -14,10 +15,18 @@ from llmguard.wire.endpoint import Endpoint
 class Generation:
     """A guard with its upstreams, and how many requests it is serving."""
 
-    def __init__(self, settings: Settings, guard: Guard, keyring: Keyring, upstreams: Mapping[str, Upstream]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        guard: Guard,
+        keyring: Keyring,
+        upstreams: Mapping[str, Upstream],
+        counters: Counters,
+    ) -> None:
         self.settings = settings
         self.keyring = keyring
         self.upstreams = upstreams
+        self.counters = counters
         self.running = 0
         self._guard = guard
         self._idle = asyncio.Event()

@@ -154,6 +154,12 @@ class Model(Frozen):
     fallbacks: tuple[str, ...] = Field(
         default=(), description="Public models of the same task that stand in, in this order."
     )
+    tokenizer: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What its tokens are counted by: a tokenizer.json file, or cl100k_base or o200k_base, which the "
+        "extra `litellm` brings. Without one, requests are bounded by their bytes. Embedded models have their own.",
+    )
     defaults: Sampling = Field(
         default=Sampling(),
         description="What the model is sampled with where a request says nothing, unless it is its engine's default: "

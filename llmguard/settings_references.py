@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from llmguard.mistakes import Path, dotted
 from llmguard.settings import EMBEDDED_MODELS
 from llmguard.settings_values import LOCAL_STORES, from_environment
+from llmguard.tokenizer_files import missing
 
 Complaint = tuple[Path, str]
 Entry = Mapping[str, object]
@@ -206,9 +207,24 @@ def processes(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
         yield ("store", "replicas"), "must be 1 with a file: or memory: store, which is of one process; use redis://"
 
 
+def tokenizers(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
+    """A model's tokenizer is there, and no other than the one that an embedded model has."""
+    upstreams = table(tree, "upstreams")
+    for name, model in entries(tree, "models"):
+        tokenizer, upstream = model.get("tokenizer"), model.get("upstream")
+        if not isinstance(tokenizer, str) or not tokenizer:
+            continue
+        path = ("models", name, "tokenizer")
+        if isinstance(upstream, str) and kind(upstreams.get(upstream)) == "embedded":
+            yield path, "is not for an embedded model, which has its own"
+        elif reason := missing(tokenizer):
+            yield path, reason
+
+
 CHECKS: tuple[Callable[[Entry, Mapping[str, str]], Iterator[Complaint]], ...] = (
     upstreams_of_models,
     fallbacks,
+    tokenizers,
     patterns,
     degrading,
     policies_of_keys,

@@ -7,9 +7,7 @@ from typing import Any
 import msgspec
 
 from llmguard.app import App
-from llmguard.catalogue import Catalogue
 from llmguard.control import Control
-from llmguard.keyring import Keyring
 from llmguard.metrics import Metrics
 from llmguard.settings import AnyUpstream, Settings
 from llmguard.upstreams.upstream import Upstream
@@ -56,10 +54,8 @@ class LessApp(App):
 
     without: Sequence[str] = ()
 
-    def _controls(
-        self, settings: Settings, keyring: Keyring, catalogue: Catalogue, upstreams: Mapping[str, Upstream]
-    ) -> list[Control]:
-        controls = super()._controls(settings, keyring, catalogue, upstreams)
+    def _controls(self, *parts: Any) -> list[Control]:
+        controls = super()._controls(*parts)
         assert {*self.without} <= {control.name for control in controls}
         return [control for control in controls if control.name not in self.without]
 

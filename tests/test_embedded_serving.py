@@ -10,8 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from llmguard.upstreams.embedded.counting import EmbeddedCounter
 from llmguard.upstreams.embedded.embedded import Embedded
 from llmguard.upstreams.embedded.models import Models
+from llmguard.wire.completions import CompletionRequest
 from tests.asking import ask, body, until
 from tests.serving import Running, http, running, tree
 
@@ -132,3 +134,27 @@ async def test_a_full_queue(guard: Running, client: aiohttp.ClientSession) -> No
     await asyncio.gather(*running_and_waiting, return_exceptions=True)
     await until(lambda: not guard.app.running)
     assert (await ask(client, max_tokens=4)).status == 200
+
+
+async def test_tokens_are_counted_exactly_under_a_limit(cache: Path) -> None:
+    """Two requests use up their tokens to the last; the third is told when to come back."""
+    base = tree("http://unused/v1")
+    base["upstreams"] = {"fake": {"kind": "embedded"}}
+    base["models"] = {"chat": {"task": "chat", "upstream": "fake", "model": "smollm2-135m-instruct"}}
+    base["keys"] = base["keys"][:1]
+    question: dict[str, Any] = {"model": "chat", "prompt": "1, 2, 3, 4, 5, 6, 7, 8,", "max_tokens": 9}
+    counter = EmbeddedCounter(cache)
+    read = counter.prompt(CompletionRequest(model="smollm2-135m-instruct", prompt=question["prompt"]))
+    assert read is not None
+    limit = 2 * (read + 9)
+    base["policies"] = {"public": {"limits": [{"per": "user", "of": "tokens", "limit": limit, "every": "1m"}]}}
+    async with running(base, cache=cache) as guard, http(guard) as client:
+        await until(lambda: model(guard).ready, START_S)
+        for left in (limit - read - 9, 0):
+            async with client.post("/v1/completions", json=question) as answer:
+                assert answer.status == 200
+                assert answer.headers["x-ratelimit-remaining-tokens"] == str(left)
+                assert (await answer.json())["usage"]["total_tokens"] == read + 9
+        async with client.post("/v1/completions", json=question) as answer:
+            assert answer.status == 429
+            assert 0 < int(answer.headers["retry-after-ms"]) <= 64_000

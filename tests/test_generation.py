@@ -35,7 +35,7 @@ async def turn() -> None:
 
 async def test_it_is_finished_when_the_last_request_is() -> None:
     guard = Slow()
-    generation = Generation(settings(), guard, None, {})
+    generation = Generation(settings(), guard, None, {}, None)
     requests = [asyncio.ensure_future(generation.serve(CHAT, FakeClient().connection())) for _ in range(3)]
     await turn()
     assert generation.running == 3
@@ -52,12 +52,12 @@ async def test_it_is_finished_when_the_last_request_is() -> None:
 
 async def test_one_that_serves_nothing_is_finished() -> None:
     async with asyncio.timeout(5):
-        await Generation(settings(), Slow(), None, {}).finished()
+        await Generation(settings(), Slow(), None, {}, None).finished()
 
 
 async def test_requests_that_fail_or_are_cancelled_are_not_counted_for_ever() -> None:
     guard = Slow()
-    generation = Generation(settings(), guard, None, {})
+    generation = Generation(settings(), guard, None, {}, None)
     requests = [asyncio.ensure_future(generation.serve(CHAT, FakeClient().connection())) for _ in range(2)]
     await turn()
     guard.error = KeyError()
@@ -73,7 +73,7 @@ async def test_requests_that_fail_or_are_cancelled_are_not_counted_for_ever() ->
 
 async def test_one_that_was_idle_before_still_waits_for_its_last_request() -> None:
     guard = Slow()
-    generation = Generation(settings(), guard, None, {})
+    generation = Generation(settings(), guard, None, {}, None)
     guard.go.release()
     await generation.serve(CHAT, FakeClient().connection())
     last = asyncio.ensure_future(generation.serve(CHAT, FakeClient().connection()))

@@ -154,6 +154,9 @@ BROKEN = {
     "fallback that is not there": text(
         models="models:\n  a: {task: chat, upstream: up, model: x, fallbacks: [b]}  # <- models.a.fallbacks[0]"
     ),
+    "tokenizer that is not there": text(
+        models="models:\n  a: {task: chat, upstream: up, model: x, tokenizer: /none.json}  # <- models.a.tokenizer"
+    ),
     "fallback to itself": text(
         models="models:\n  a: {task: chat, upstream: up, model: x, fallbacks: [a]}  # <- models.a.fallbacks[0]"
     ),

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from llmguard.control import Step
+from llmguard.counters import Counters
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange, Outcome
 from llmguard.metrics import Metrics
@@ -65,6 +66,7 @@ class Quotas(Step):
         holdings: Holdings,
         challenges: Challenges,
         upstreams: Mapping[str, Upstream],
+        counters: Counters,
         metrics: Metrics,
     ) -> None:
         self._rules = Rules(settings)
@@ -75,6 +77,7 @@ class Quotas(Step):
         self._holdings = holdings
         self._challenges = challenges
         self._upstreams = upstreams
+        self._counters = counters
         self._metrics = metrics
 
     async def admit(self, exchange: Exchange) -> Exchange | Denial:
@@ -124,7 +127,7 @@ class Quotas(Step):
         applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, exchange.model)
         if not applied.rules:
             return None
-        counter = self._upstreams[target.upstream].counter
+        counter = self._counters.of(exchange.model)
         given = await _counted(counter, replace(sent, model=target.model), exchange.body_bytes)
         if request is not None:
             if cap(request) is None:
@@ -173,7 +176,7 @@ class Quotas(Step):
         return max(1, most)
 
     def _counter(self, exchange: Exchange) -> TokenCounter | None:
-        return self._upstreams[exchange.target.upstream].counter if exchange.target is not None else None
+        return self._counters.of(exchange.model) if exchange.target is not None else None
 
     # --- what becomes of it ------------------------------------------------------------------
 
