@@ -128,7 +128,7 @@ class Quotas(Step):
         if not applied.rules:
             return None
         counter = self._counters.of(exchange.model)
-        given = await _counted(counter, replace(sent, model=target.model), exchange.body_bytes)
+        given = await _counted(counter, sent, target.model, exchange.body_bytes)
         if request is not None:
             if cap(request) is None:
                 request = capped(request, self._cap(exchange, request, applied.rules, given))
@@ -241,13 +241,15 @@ class Quotas(Step):
         return await self._plan(replace(exchange, headers=(*exchange.headers, told)))
 
 
-async def _counted(counter: TokenCounter | None, request: ModelRequest | PoolingRequest, body_bytes: int) -> int:
-    """The tokens of the input, or a bound of them; the request is under its upstream's name, as it will be sent."""
+async def _counted(
+    counter: TokenCounter | None, request: ModelRequest | PoolingRequest, model: str, body_bytes: int
+) -> int:
+    """The tokens of the input, or a bound of them; it is counted under the upstream's name for the model."""
     counted = None
-    if counter is not None and body_bytes <= INLINE_BYTES:
-        counted = counter.prompt(request)
-    elif counter is not None:
-        counted = await asyncio.to_thread(counter.prompt, request)
+    if counter is not None:
+        named = replace(request, model=model)
+        inline = body_bytes <= INLINE_BYTES
+        counted = counter.prompt(named) if inline else await asyncio.to_thread(counter.prompt, named)
     return input_bound(request, body_bytes) if counted is None else counted
 
 

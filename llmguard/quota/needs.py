@@ -16,7 +16,7 @@ from llmguard.wire.chat_answer import Usage
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.content_parts import ImagePart
 from llmguard.wire.model_request import ModelRequest
-from llmguard.wire.pooling import ClassifyRequest, EmbeddingRequest, PoolingRequest, texts
+from llmguard.wire.pooling import ClassifyRequest, PoolingRequest, texts
 
 Amounts: TypeAlias = tuple[int, ...]
 
@@ -73,10 +73,10 @@ class Needs(msgspec.Struct, frozen=True):
 
 def input_bound(request: ModelRequest | PoolingRequest, body_bytes: int) -> int:
     """The most tokens that a body of so many bytes can be for a model."""
-    if isinstance(request, ClassifyRequest | EmbeddingRequest):
-        return body_bytes  # what JSON puts around a text is longer than what a tokenizer does
-    pictures, picture_bytes = _pictures(request)
-    return max(0, body_bytes - picture_bytes) + TEMPLATE_TOKENS + pictures * IMAGE_TOKENS
+    if isinstance(request, ChatRequest):
+        pictures, picture_bytes = _pictures(request)
+        return max(0, body_bytes - picture_bytes) + TEMPLATE_TOKENS + pictures * IMAGE_TOKENS
+    return body_bytes + TEMPLATE_TOKENS
 
 
 def needs(request: ModelRequest, input_tokens: int, prices: Credits) -> Needs:
@@ -121,19 +121,26 @@ def _logits(request: ModelRequest) -> int:
     return 1 + (request.top_logprobs or 0) if request.logprobs else 0
 
 
-def _pictures(request: ModelRequest) -> tuple[int, int]:
+def _pictures(request: ChatRequest) -> tuple[int, int]:
     """How many pictures a request holds, and the bytes that they are in it."""
-    if isinstance(request, CompletionRequest):
-        return 0, 0
-    parts = [part for message in request.messages if type(message.content) is list for part in message.content]
-    urls = [len(part.image_url.url) for part in parts if isinstance(part, ImagePart)]
-    return len(urls), sum(urls)
+    count = size = 0
+    for message in request.messages:
+        if type(message.content) is list:
+            for part in message.content:
+                if type(part) is ImagePart:
+                    count += 1
+                    size += len(part.image_url.url)
+    return count, size
 
 
 def _text_bytes(request: ModelRequest | PoolingRequest) -> int:
     """No more than the bytes of its prompts: characters, of plain texts alone."""
-    if isinstance(request, ClassifyRequest | EmbeddingRequest):
-        return sum(map(len, texts(request)))
+    if isinstance(request, ChatRequest):
+        size = 0
+        for message in request.messages:
+            if type(message.content) is str:
+                size += len(message.content)
+        return size
     if isinstance(request, CompletionRequest):
         return len(request.prompt) if isinstance(request.prompt, str) else sum(map(len, request.prompt))
-    return sum(len(message.content) for message in request.messages if isinstance(message.content, str))
+    return sum(map(len, texts(request)))
