@@ -24,6 +24,7 @@ from llmguard.controls.measurement import Measurement
 from llmguard.controls.models import Models
 from llmguard.controls.obfuscation import Obfuscation
 from llmguard.controls.quotas import Quotas
+from llmguard.controls.sampling import Sampling
 from llmguard.controls.validation import Validation
 from llmguard.controls.watermark import Watermark
 from llmguard.counters import Counters
@@ -36,6 +37,7 @@ from llmguard.metrics import Metrics
 from llmguard.pace import Pace
 from llmguard.quota.challenge import Challenges
 from llmguard.quota.holdings import Holdings
+from llmguard.samples import Samples
 from llmguard.settings import AnyUpstream, Settings
 from llmguard.store import ledger_of
 from llmguard.store.ledger import Ledger
@@ -120,6 +122,16 @@ class App:
     def keyring(self) -> Keyring:
         """The keyring in force."""
         return self._generation.keyring
+
+    @property
+    def samples(self) -> Samples | None:
+        """The samples of prompts, where the settings in force keep some."""
+        return self._samples(self.settings)
+
+    @property
+    def audit(self) -> AuditLog:
+        """The audit log."""
+        return self._audit
 
     @property
     def key_pepper(self) -> bytes:
@@ -268,6 +280,7 @@ class App:
         counters: Counters,
     ) -> list[Control]:
         """The controls in their order: admitted from first to last, released and settled from last to first."""
+        chance = secrets.SystemRandom().random
         return [
             Measurement(self._metrics),
             Audit(self._audit, self._clock),
@@ -275,13 +288,17 @@ class App:
             Endpoints(),
             Validation(settings),
             Models(catalogue, upstreams),
+            Sampling(self._samples(settings), settings.samples.share if settings.samples else 0.0, chance),
             Decoding(settings, self._holdings),
             Quotas(settings, self._holdings, self._challenges, upstreams, counters, self._metrics),
-            Watermark(settings, derive(self._secret, "watermark"), secrets.SystemRandom().random),
+            Watermark(settings, derive(self._secret, "watermark"), chance),
             Obfuscation(secrets.token_hex),
             Logits(derive(self._secret, "logits")),
             Hygiene(derive(self._secret, "tool-call-ids")),
         ]
+
+    def _samples(self, settings: Settings) -> Samples | None:
+        return Samples(settings.samples, derive(self._secret, "samples")) if settings.samples is not None else None
 
     def _start(self, upstreams: Iterable[Upstream]) -> None:
         for upstream in upstreams:

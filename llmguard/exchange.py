@@ -49,7 +49,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     serve it. Until authentication the
     principal is nobody, and so it stays where `mode: observe` lets a request pass without a key.
     `observed` holds (control, code) of the denials that were let pass, `reservation` what is held of the quotas,
-    `headers` what the answer will carry besides the guard's own, `marks` the watermarks of its text.
+    `headers` what the answer will carry besides the guard's own, `marks` the watermarks of its text,
+    `sampled` that its prompt is kept for review.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     observed: tuple[tuple[str, str], ...] = ()
     reservation: Reservation | None = None
     marks: Marks | None = None
+    sampled: bool = False
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 

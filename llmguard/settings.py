@@ -299,6 +299,18 @@ class Policy(Frozen):
     watermark: Watermark | None = Field(default=None, description="The statistical mark in generated text.")
 
 
+class SampleSettings(Frozen):
+    """Samples of prompts for abuse review. Without this block no prompt is kept anywhere."""
+
+    directory: str = Field(
+        min_length=1, description="Where they are kept, encrypted under a key derived from `secret`."
+    )
+    share: float = Field(gt=0, le=1, description="The share of requests whose prompt is kept, chosen by chance.")
+    most: int = Field(default=1000, ge=1, le=1_000_000, description="How many are kept; older ones are forgotten.")
+    keep: Seconds = Field(default=7 * 86_400.0, description="How long each is kept.")
+    max_characters: int = Field(default=8192, ge=1, le=1_000_000, description="How much of a prompt is kept.")
+
+
 class ConfiguredKey(Frozen):
     """A key that stands in the file."""
 
@@ -328,6 +340,7 @@ class Settings(Frozen):
     )
     credits: Credits = Field(default=Credits(), description="What answers give away of a model.")
     policies: dict[Id, Policy] = Field(description="What keys may do, by name.")
+    samples: SampleSettings | None = Field(default=None, description="Samples of prompts for abuse review; off.")
     keys: tuple[ConfiguredKey, ...] = Field(default=(), description="Keys that stand in the file; others are issued.")
 
 

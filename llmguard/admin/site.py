@@ -15,11 +15,14 @@ from starlette.exceptions import HTTPException
 
 from llmguard.admin.keys import keys_router
 from llmguard.admin.openapi import describe
+from llmguard.admin.samples import samples_router
 from llmguard.admin.spend import spend_router
+from llmguard.audit_log import AuditLog
 from llmguard.clock import Clock
 from llmguard.errors import Denial, GuardError, Refused
 from llmguard.keyring import Keyring
 from llmguard.metrics import Metrics
+from llmguard.samples import Samples
 from llmguard.settings import Settings
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
@@ -55,6 +58,12 @@ class Service(Protocol):
     def keyring(self) -> Keyring: ...
 
     @property
+    def samples(self) -> Samples | None: ...
+
+    @property
+    def audit(self) -> AuditLog: ...
+
+    @property
     def key_pepper(self) -> bytes: ...
 
     async def ready(self) -> bool: ...
@@ -78,6 +87,10 @@ def admin_site(service: Service) -> FastAPI:
     )
     site.include_router(
         spend_router(service.ledger, lambda: service.settings, lambda: service.keyring),
+        dependencies=[Depends(_operator(service))],
+    )
+    site.include_router(
+        samples_router(lambda: service.samples, service.audit, service.clock),
         dependencies=[Depends(_operator(service))],
     )
     for kind, answer in _ERRORS.items():

@@ -36,6 +36,7 @@ class AuditLine(msgspec.Struct, omit_defaults=True):
     watermark_key: str = ""
     watermark_scheme: str = ""
     watermark_tokens: int = -1
+    sampled: bool = False
 
 
 class Audit(Step):
@@ -84,6 +85,7 @@ class Audit(Step):
                     watermark_key=mark.key_id if mark else "",
                     watermark_scheme=mark.scheme if mark else "",
                     watermark_tokens=usage.completion_tokens if mark and usage else -1,
+                    sampled=exchange.sampled,
                 )
             )
         )

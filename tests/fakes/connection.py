@@ -31,7 +31,7 @@ class FakeClient:
     ) -> None:
         if blocks is None:
             blocks = () if json is None else (encoded(json),)
-        self.path = path
+        self.path, _, self.query = path.partition("?")
         self.method = method or ("POST" if blocks or unfinished else "GET")
         self.peer = peer
         self.sent: list[Message] = []
@@ -52,7 +52,7 @@ class FakeClient:
             "method": self.method,
             "path": self.path,
             "raw_path": self.path.encode(),
-            "query_string": b"",
+            "query_string": self.query.encode(),
             "headers": [(name.lower().encode(), value.encode()) for name, value in self.request_headers.items()],
             "client": (self.peer, 1234),
             "server": ("guard", 80),
