@@ -265,7 +265,7 @@ class App:
             catalogue,
             observe=settings.mode == "observe",
             address=ClientAddress(settings.server.trusted_proxies),
-            pace=Pace(settings.policies),
+            pace=Pace(settings.policies, secrets.SystemRandom().random),
             clock=self._clock,
             new_id=_new_id,
         )

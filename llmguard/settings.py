@@ -239,7 +239,10 @@ class Outputs(Frozen):
         default="never", description="Whether vectors leave, in a reduced form."
     )
     timing_bucket_ms: int = Field(
-        default=0, ge=0, le=60_000, description="Answers leave at multiples of this; 0 is at once."
+        default=0,
+        ge=0,
+        le=60_000,
+        description="Answers leave at multiples of this, or a sixteenth of it later; 0 is at once.",
     )
     pad_stream: bool = Field(
         default=False, description="Whether pieces of a stream are padded to one size, whatever the client asks."

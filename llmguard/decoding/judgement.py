@@ -40,7 +40,7 @@ def breaches(request: ModelRequest, defaults: Defaults, floors: Decoding) -> lis
     found.extend(_absent(request, defaults, floors, temperature))
     if breach := together(request, defaults, floors):
         found.append(breach)
-    if request.logit_bias and forces(request.logit_bias, temperature):
+    if request.logit_bias and forces(request.logit_bias, temperature, cut=_cuts(request, defaults)):
         found.append(Breach("logit_bias", "must not force a token", {"logit_bias": None}))
     if isinstance(request, CompletionRequest):
         if request.best_of is not None and request.best_of > (request.n or 1):
@@ -49,6 +49,14 @@ def breaches(request: ModelRequest, defaults: Defaults, floors: Decoding) -> lis
     elif request.response_format is not None or request.tool_choice is not None or request.functions is not None:
         found.extend(_shaped(request))
     return found
+
+
+def _cuts(request: ModelRequest, defaults: Defaults) -> bool:
+    """Whether unlikely candidates are cut away: their share is then nothing, however many there are."""
+    top_p = defaults.top_p if request.top_p is None else request.top_p
+    top_k = defaults.top_k if request.top_k is None else request.top_k
+    min_p = defaults.min_p if request.min_p is None else request.min_p
+    return top_p < 1 or top_k > 0 or min_p > 0 or (request.typical_p or 1) < 1
 
 
 def together(request: ModelRequest, defaults: Defaults, floors: Decoding) -> Breach | None:
