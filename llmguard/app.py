@@ -24,6 +24,7 @@ from llmguard.controls.measurement import Measurement
 from llmguard.controls.models import Models
 from llmguard.controls.obfuscation import Obfuscation
 from llmguard.controls.quotas import Quotas
+from llmguard.controls.scores import Scores
 from llmguard.controls.validation import Validation
 from llmguard.controls.watermark import Watermark
 from llmguard.counters import Counters
@@ -277,6 +278,7 @@ class App:
             Models(catalogue, upstreams),
             Decoding(settings, self._holdings),
             Quotas(settings, self._holdings, self._challenges, upstreams, counters, self._metrics),
+            Scores(settings, derive(self._secret, "scores"), self._holdings),
             Watermark(settings, derive(self._secret, "watermark"), secrets.SystemRandom().random),
             Obfuscation(secrets.token_hex),
             Logits(derive(self._secret, "logits")),

@@ -34,6 +34,11 @@ class Reduction:
     smoothing: float = 0.0
     epsilon: float | None = None
 
+    @property
+    def chance(self) -> bool:
+        """Whether a label may be told that is not the model's own."""
+        return self.smoothing > 0 or self.epsilon is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -43,6 +48,13 @@ class Told:
     probs: list[float]
 
 
+def probable(probs: Sequence[float]) -> bool:
+    """Whether these can be the probabilities of classes: each its own, or of all together."""
+    if len(probs) == 1:
+        return 0 <= probs[0] <= 1 + SLACK
+    return bool(probs) and min(probs) >= 0 and 0 < max(probs) <= 1 + SLACK
+
+
 def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
     """The reduced answer; raises ValueError for what are no probabilities of classes.
 
@@ -50,10 +62,10 @@ def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
     `smoothing` nats apart keeps its label (where it is not randomised). One probability alone is that of yes, in an
     answer of yes and no, and is told alone.
     """
+    if not probable(probs):
+        raise ValueError("not a list of probabilities")
     if len(probs) == 1:
         return Told(0, told((probs[0], max(0.0, 1 - probs[0])), how, noise).probs[:1])
-    if not probs or min(probs) < 0 or not 0 < max(probs) <= 1 + SLACK:
-        raise ValueError("not a list of probabilities")
     if how.scores == "full" and not how.smoothing:
         return Told(_highest(probs), list(probs)) if how.top_k is None else _full(probs, how.top_k)
     if how.scores == "label" and not how.smoothing:
@@ -121,8 +133,7 @@ def _rounded(probs: Sequence[float], winner: int, top_k: int | None) -> Told:
     whole = [int(share) for share in shares]
     missing = TENTHS - sum(whole)
     if missing:
-        rests = sorted([(tenths - share, place) for place, (tenths, share) in enumerate(zip(whole, shares, strict=True))])
-        for _, place in rests[:missing]:
+        for place in sorted(range(len(kept)), key=lambda place: whole[place] - shares[place])[:missing]:
             whole[place] += 1
     found = [0.0] * len(probs)
     for index, tenths in zip(kept, whole, strict=True):

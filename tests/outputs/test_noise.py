@@ -59,9 +59,9 @@ def test_averaging_over_spellings_leaves_two_layers_and_over_paraphrases_one() -
     """The mean over n of them has variance (2 + 1/n)/27, or (1 + 2/n)/27: it does not fall to 0."""
     many, size = 64, 500
     spelled = np.array([[layered(f"t {n}" + " " * k) for k in range(many)] for n in range(size)]).mean(axis=1)
-    reworded = np.array(
-        [[layered(f"t {n} {k}", place=b"%d" % n) for k in range(many)] for n in range(size)]
-    ).mean(axis=1)
+    reworded = np.array([[layered(f"t {n} {k}", place=b"%d" % n) for k in range(many)] for n in range(size)]).mean(
+        axis=1
+    )
     assert spelled.var() == pytest.approx((1 + 1 / many) / 27, rel=0.25)  # one place for all of them
     assert reworded.var() == pytest.approx((1 + 2 / many) / 27, rel=0.25)
 
