@@ -25,6 +25,7 @@ from llmguard.controls.models import Models
 from llmguard.controls.obfuscation import Obfuscation
 from llmguard.controls.quotas import Quotas
 from llmguard.controls.sampling import Sampling
+from llmguard.controls.scores import Scores
 from llmguard.controls.validation import Validation
 from llmguard.controls.watermark import Watermark
 from llmguard.counters import Counters
@@ -292,6 +293,7 @@ class App:
             Decoding(settings, self._holdings),
             Quotas(settings, self._holdings, self._challenges, upstreams, counters, self._metrics),
             Watermark(settings, derive(self._secret, "watermark"), chance),
+            Scores(settings, derive(self._secret, "scores"), self._holdings),
             Obfuscation(secrets.token_hex),
             Logits(derive(self._secret, "logits")),
             Hygiene(derive(self._secret, "tool-call-ids")),

@@ -160,6 +160,11 @@ class Model(Frozen):
         description="What its tokens are counted by: a tokenizer.json file, or cl100k_base or o200k_base, which the "
         "extra `litellm` brings. Without one, requests are bounded by their bytes. Embedded models have their own.",
     )
+    labels: tuple[Name, ...] = Field(
+        default=(),
+        description="A classifier's classes, in the order of its probabilities, which its fallbacks have, too. Without "
+        "them the label is null where a policy has labels changed by chance.",
+    )
     defaults: Sampling = Field(
         default=Sampling(),
         description="What the model is sampled with where a request says nothing, unless it is its engine's default: "
@@ -231,10 +236,34 @@ class Decoding(Frozen):
     max_output_tokens: int = Field(default=4096, ge=1, description="The most tokens in one answer.")
 
 
+class LabelPrivacy(Frozen):
+    """Differential privacy of labels: each is the model's own, or any other by keyed chance."""
+
+    epsilon: float = Field(gt=0, le=50, description="The ε of one label: the most that its odds tell of the model's.")
+    budget: float = Field(
+        gt=0, le=10_000, description="The ε that all labels of a user may add up to; then 429. A repeat adds nothing."
+    )
+    delta: float = Field(default=1e-6, ge=0, lt=1, description="The δ at which they are added up.")
+    every: Seconds | None = Field(default=None, description="The window; without it the budget is never refilled.")
+
+
 class Outputs(Frozen):
     """How exactly answers are told."""
 
-    scores: Literal["label", "bucket", "rounded", "full"] = Field(default="label", description="How exact scores are.")
+    scores: Literal["label", "bucket", "rounded", "full"] = Field(
+        default="label",
+        description="How exact a classifier's scores are: its label alone, low, medium or high, tenths, or full.",
+    )
+    top_k: int | None = Field(
+        default=None, ge=1, le=10_000, description="The most classes with rounded or full scores; they add up to 1."
+    )
+    smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        le=20,
+        description="Up to how many nats apart the two likeliest classes may change places, by keyed chance.",
+    )
+    privacy: LabelPrivacy | None = Field(default=None, description="Differential privacy, of `scores: label` alone.")
     embeddings: Literal["never", "reduced"] = Field(
         default="never", description="Whether vectors leave, in a reduced form."
     )

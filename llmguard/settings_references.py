@@ -147,6 +147,20 @@ def degrading(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
                 )
 
 
+def private_labels(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
+    """Private labels are told alone, and their budget holds one of them."""
+    for name, policy in entries(tree, "policies"):
+        outputs = table(policy, "outputs")
+        privacy, path = table(outputs, "privacy"), ("policies", name, "outputs", "privacy")
+        if not privacy:
+            continue
+        if outputs.get("scores", "label") != "label":
+            yield path, "needs `scores: label`: scores tell more than it hides"
+        epsilon, budget = privacy.get("epsilon"), privacy.get("budget")
+        if isinstance(epsilon, int | float) and isinstance(budget, int | float) and budget < epsilon:
+            yield (*path, "budget"), "is less than epsilon: not one label could be told"
+
+
 def policies_of_keys(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
     """A key's policy exists, and no two keys have one id."""
     policies = table(tree, "policies")
@@ -227,6 +241,7 @@ CHECKS: tuple[Callable[[Entry, Mapping[str, str]], Iterator[Complaint]], ...] = 
     tokenizers,
     patterns,
     degrading,
+    private_labels,
     policies_of_keys,
     secrets,
     processes,

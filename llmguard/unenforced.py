@@ -35,11 +35,6 @@ class Gap:
 
 POLICY_GAPS: tuple[Gap, ...] = (
     Gap(
-        ("outputs", "scores"),
-        lambda policy: policy.outputs is not None and policy.outputs.scores != "full",
-        "scores are not reduced by this version",
-    ),
-    Gap(
         ("outputs", "embeddings"),
         lambda policy: policy.outputs is not None and "embeddings" in policy.endpoints,
         "embeddings are not withheld or reduced by this version where the policy names that endpoint",

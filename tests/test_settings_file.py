@@ -316,6 +316,20 @@ policies:
     assert "there is no group of this name; did you mean 'large'?" in [m.message for m in found]
 
 
+def test_private_labels_that_hide_nothing_or_tell_nothing() -> None:
+    content = """\
+secret: env:LLMGUARD_SECRET
+upstreams: {up: {kind: openai, base_url: "http://h"}}
+models:
+  a: {task: classify, upstream: up, model: x, labels: ["no", "yes"]}
+policies:
+  p: {outputs: {privacy: {epsilon: 2, budget: 2}}}
+  q: {outputs: {scores: bucket, privacy: {epsilon: 2, budget: 8}}}              # <- policies.q.outputs.privacy
+  r: {outputs: {privacy: {epsilon: 2, budget: 1.9}}}                            # <- policies.r.outputs.privacy.budget
+"""
+    assert [(m.line, m.key) for m in mistakes(content)] == expected(content)
+
+
 def test_name_that_is_not_plain_is_quoted_in_the_key() -> None:
     content = text(models="models:\n  gpt-4.1: {task: chats, upstream: up, model: x}")
     assert [m.key for m in mistakes(content)] == ['models["gpt-4.1"].task']

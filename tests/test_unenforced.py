@@ -40,7 +40,6 @@ def keys(policy: Policy) -> list[str]:
 
 def test_every_protection_that_is_not_enforced_is_named() -> None:
     assert keys(EVERY_PROTECTION) == [
-        "policies.p.outputs.scores",
         "policies.p.outputs.embeddings",
         "policies.p.prompts",
     ]
@@ -51,7 +50,7 @@ def test_every_protection_that_is_not_enforced_is_named() -> None:
     [
         Policy(),
         Policy(limits=(LIMIT,)),
-        Policy(outputs=Outputs(scores="full", timing_bucket_ms=50, pad_stream=True)),
+        Policy(outputs=Outputs(scores="bucket", timing_bucket_ms=50, pad_stream=True)),
         Policy(prompts=Prompts(detect=False)),
         Policy(watermark=Watermark(scheme="none")),
         Policy(watermark=Watermark(fraction=0)),

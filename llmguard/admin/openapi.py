@@ -14,6 +14,7 @@ from llmguard.wire.completions import Completion
 from llmguard.wire.embeddings_endpoint import EMBEDDINGS
 from llmguard.wire.endpoint import Endpoint
 from llmguard.wire.models import MODEL, ModelList, ModelObject
+from llmguard.wire.pooling import Classifications
 from llmguard.wire.responses import FunctionTool, NamedChoice
 from llmguard.wire.responses_answer import Response
 from llmguard.wire.responses_items import (
@@ -30,6 +31,7 @@ ANSWERS: dict[tuple[str, str], type[msgspec.Struct]] = {
     ("POST", "/v1/chat/completions"): ChatCompletion,
     ("POST", "/v1/completions"): Completion,
     ("POST", "/v1/responses"): Response,
+    ("POST", "/v1/classify"): Classifications,
     ("GET", "/v1/models"): ModelList,
     ("GET", "/v1/models/{model}"): ModelObject,
 }
@@ -41,6 +43,8 @@ ALWAYS = {"invalid_value", "headers_too_large", "internal_error"}
 GUARDED = ALWAYS | {"invalid_api_key", "overloaded", "store_unavailable"}
 ELSEWHERE = {"client_closed_request", "embeddings_not_exported", "method_not_allowed", "not_found", "unknown_url"}
 """What no endpoint that reaches a model answers: nobody is left to read it, or it belongs to another URL."""
+SAMPLED = {"deterministic_decoding", "parameter_not_allowed"}
+"""What a model that writes no text has nothing to be refused for."""
 ADMIN = ALWAYS | {"invalid_api_key", "store_unavailable"}
 ADMIN_BODY = {"unknown_parameter", "request_timeout", "request_too_large"}
 
@@ -110,7 +114,7 @@ def _operation(endpoint: Endpoint, schemas: dict[type[msgspec.Struct], Any]) -> 
     answer = ANSWERS.get((endpoint.method, endpoint.path))
     if answer is not None:
         content: dict[str, Any] = {"application/json": {"schema": schemas[answer]}}
-        if endpoint.method == "POST":
+        if endpoint.renderer is not None:
             content["text/event-stream"] = {"schema": {"type": "string"}}
         operation["responses"]["200"] = {"description": "The answer", "content": content}
     if "{model}" in endpoint.path:
@@ -123,7 +127,7 @@ def _codes(endpoint: Endpoint) -> set[str]:
     if endpoint is EMBEDDINGS:
         return GUARDED | {"embeddings_not_exported"}
     if endpoint.request is not None:
-        return set(TABLE) - ELSEWHERE
+        return set(TABLE) - ELSEWHERE - (set() if endpoint.pooled is None else SAMPLED)
     return GUARDED | {"endpoint_not_allowed"} | ({"model_not_found"} if endpoint is MODEL else set())
 
 

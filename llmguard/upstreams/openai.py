@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from llmguard.decoding.engines import ENGINES
 from llmguard.errors import UpstreamFailure
 from llmguard.mark import Mark
+from llmguard.outputs.scores import probable
 from llmguard.settings import OpenAIUpstream
 from llmguard.upstreams.failures import bad_answer, from_status, unreachable
 from llmguard.upstreams.http import Answer, HttpClient
@@ -125,7 +126,10 @@ class OpenAI:
             answer.close()
         try:
             if isinstance(request, ClassifyRequest):
-                return _in_order(_classifications.decode(body), request)
+                labels = _in_order(_classifications.decode(body), request)
+                if not all(probable(item.probs) for item in labels.data):
+                    raise bad_answer()
+                return labels
             return _in_order(_embeddings.decode(body), request)
         except UNREADABLE as error:
             raise bad_answer() from error

@@ -1,13 +1,14 @@
 """Every hot route, by method and path."""
 
 from llmguard.wire.chat_endpoint import CHAT
+from llmguard.wire.classify_endpoint import CLASSIFY
 from llmguard.wire.completions_endpoint import COMPLETIONS
 from llmguard.wire.embeddings_endpoint import EMBEDDINGS
 from llmguard.wire.endpoint import Endpoint
 from llmguard.wire.models import MODEL, MODELS
 from llmguard.wire.responses_endpoint import RESPONSES
 
-ENDPOINTS = (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, MODELS, MODEL)
+ENDPOINTS = (CHAT, COMPLETIONS, RESPONSES, CLASSIFY, EMBEDDINGS, MODELS, MODEL)
 
 _ROUTES = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
 _MODEL = "/v1/models/"

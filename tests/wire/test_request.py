@@ -19,6 +19,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "chat": {"model": "chat", "messages": [HI]},
     "completions": {"model": "chat", "prompt": "hi"},
     "responses": {"model": "chat", "input": "hi"},
+    "classify": {"model": "chat", "input": "hi"},
 }
 NOT_JSON = "The request body is not valid JSON: "
 

@@ -1,0 +1,103 @@
+"""A classifier's answer tells no more than the policy says."""
+
+import hmac
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from llmguard.control import Step
+from llmguard.errors import Denial
+from llmguard.exchange import Exchange
+from llmguard.outputs.noise import Noise
+from llmguard.outputs.privacy import held
+from llmguard.outputs.scores import Reduction, told
+from llmguard.quota.holdings import Holdings
+from llmguard.quota.once import spent_once
+from llmguard.settings import LabelPrivacy, Outputs, Settings
+from llmguard.store.ledger import Counter, Receipt
+from llmguard.store.store import StoreUnavailable
+from llmguard.wire.pooling import Classifications, ClassifyRequest, PoolingAnswer, texts
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a user's private labels are charged to: `most` of them, in the counter `measure`."""
+
+    most: int
+    every_s: float | None
+    measure: str
+
+
+class Scores(Step):
+    """Reduces labels and scores, and charges private labels to the user before they are asked for.
+
+    A policy that says nothing of outputs has labels alone. The noise depends on the text and on the model behind, never
+    on who asks or when. Answers are changed in place, and in every mode: nobody is refused by it. `mode: observe` notes
+    where a budget is used up.
+    """
+
+    def __init__(self, settings: Settings, key: bytes, holdings: Holdings) -> None:
+        self._observe = settings.mode == "observe"
+        self._holdings = holdings
+        # One key for each model behind, so that nothing is learnt from its other public names.
+        self._keys = {
+            name: hmac.digest(key, f"{model.upstream}\0{model.model}".encode(), "sha256")
+            for name, model in settings.models.items()
+        }
+        outputs = {name: policy.outputs or Outputs() for name, policy in settings.policies.items()}
+        self._default = _reduction(Outputs())
+        self._reductions = {name: _reduction(found) for name, found in outputs.items()}
+        self._ledgers = {name: _ledger(found.privacy) for name, found in outputs.items() if found.privacy is not None}
+
+    async def admit(self, exchange: Exchange) -> Exchange | Denial:
+        """Charge the texts whose labels this user has not been told."""
+        request, ledger = exchange.pooling, self._ledgers.get(exchange.principal.policy)
+        if ledger is None or not isinstance(request, ClassifyRequest):
+            return exchange
+        budget = Counter(f"user:{exchange.principal.user}", ledger.measure, ledger.every_s)
+        digests = [self._digest(exchange.model, text) for text in texts(request)]
+        try:
+            receipt = await spent_once(
+                self._holdings, f"{exchange.id}:labels", budget, ledger.most, digests, forced=self._observe
+            )
+        except StoreUnavailable:
+            return Denial("store_unavailable", retry_after_s=1.0)
+        return exchange if receipt is None else _used_up(ledger, receipt)
+
+    def reduce(self, exchange: Exchange, answer: PoolingAnswer) -> PoolingAnswer:
+        """Tell of each text what may be told; raises ValueError for an answer that is none."""
+        request, target = exchange.pooling, exchange.target
+        if not isinstance(answer, Classifications) or not isinstance(request, ClassifyRequest) or target is None:
+            return answer
+        how = self._reductions.get(exchange.principal.policy, self._default)
+        key, labels = self._keys[exchange.model], target.labels
+        for item, text in zip(answer.data, texts(request), strict=True):
+            found = told(item.probs, how, Noise(key, text))
+            item.probs, item.num_classes = found.probs, len(found.probs)
+            if labels:
+                if len(labels) != len(found.probs):
+                    raise ValueError("not the classes that the settings name")
+                item.label = labels[found.label]
+            elif how.chance:
+                item.label = None  # the upstream's is that of its own highest
+        return answer
+
+    def _digest(self, model: str, text: str) -> str:
+        return blake2b(text.encode("utf-8", "surrogatepass"), key=self._keys[model], digest_size=12).hexdigest()
+
+
+def _reduction(outputs: Outputs) -> Reduction:
+    epsilon = None if outputs.privacy is None else outputs.privacy.epsilon
+    return Reduction(outputs.scores, outputs.top_k, outputs.smoothing, epsilon)
+
+
+def _ledger(privacy: LabelPrivacy) -> Ledger:
+    every = "ever" if privacy.every is None else f"{privacy.every:g}"
+    measure = f"labels:{privacy.epsilon:g}:{every}"
+    return Ledger(held(privacy.epsilon, privacy.budget, privacy.delta), privacy.every, measure)
+
+
+def _used_up(ledger: Ledger, receipt: Receipt) -> Denial:
+    every = "" if ledger.every_s is None else f" every {ledger.every_s:g}s"
+    message = f"Limit reached: {ledger.most} labels of different texts per user{every}."
+    wait = receipt.retry_after_s
+    return Denial("insufficient_quota", message, "input", retry_after_s=wait, hopeless=wait is None)

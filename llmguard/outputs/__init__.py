@@ -1,0 +1,1 @@
+"""Outputs: how exactly an answer that is no text is told."""

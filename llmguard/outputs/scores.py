@@ -1,0 +1,155 @@
+"""A classifier's scores as far as a reader needs them: one shape, whatever the level and the input."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, floor, log
+from typing import Final, Literal, TypeAlias
+
+from llmguard.outputs.noise import Noise
+from llmguard.outputs.privacy import randomised
+
+Scores: TypeAlias = Literal["label", "bucket", "rounded", "full"]
+
+EDGES: Final = (0.5, 0.9)
+STEPS: Final = (0.35, 0.7, 0.95)
+"""What is told of a class that has less than half, less than nine tenths, and more. The first is above a third, so
+that the others, who share the rest, stay below it."""
+TENTHS: Final = 10
+DITHER: Final = 1.0
+"""How many nats noise can put between two classes where only scores have any: nobody finds an edge exactly."""
+SEEN: Final = 0.02
+"""The share from which on a class takes part in tenths."""
+LEAST: Final = 1e-9
+SLACK: Final = 1e-3
+"""How far from 1 sixteen-bit arithmetic brings a probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """How scores are told: `top_k` classes of them (None is all), labels drawn by chance up to `smoothing` nats from a
+    boundary, and each of them `epsilon`-private (None is not)."""
+
+    scores: Scores
+    top_k: int | None = None
+    smoothing: float = 0.0
+    epsilon: float | None = None
+
+    @property
+    def chance(self) -> bool:
+        """Whether a label may be told that is not the model's own."""
+        return self.smoothing > 0 or self.epsilon is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told: the label, as an index, and as many probabilities as there are classes; they add up to 1."""
+
+    label: int
+    probs: list[float]
+
+
+def probable(probs: Sequence[float]) -> bool:
+    """Whether these can be the probabilities of classes: each its own, or of all together."""
+    if len(probs) == 1:
+        return 0 <= probs[0] <= 1 + SLACK
+    return bool(probs) and min(probs) >= 0 and 0 < max(probs) <= 1 + SLACK
+
+
+def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
+    """The reduced answer; raises ValueError for what are no probabilities of classes.
+
+    The label's probability is the highest, or one of the highest. An answer whose two likeliest classes are more than
+    `smoothing` nats apart keeps its label (where it is not randomised). One probability alone is that of yes, in an
+    answer of yes and no, and is told alone.
+    """
+    if not probable(probs):
+        raise ValueError("not a list of probabilities")
+    if len(probs) == 1:
+        return Told(0, told((probs[0], max(0.0, 1 - probs[0])), how, noise).probs[:1])
+    if how.scores == "full" and not how.smoothing:
+        return Told(_highest(probs), list(probs)) if how.top_k is None else _full(probs, how.top_k)
+    if how.scores == "label" and not how.smoothing:
+        return _label(_highest(probs), len(probs), how, noise)
+    moved, winner = _moved(probs, how.smoothing, noise)
+    if how.scores == "label":
+        return _label(winner, len(probs), how, noise)
+    if how.scores == "bucket":
+        return _bucket(winner, moved[winner] / sum(moved), len(probs))
+    if how.scores == "rounded":
+        return _rounded(moved, winner, how.top_k)
+    return _full(moved, how.top_k)
+
+
+def _highest(probs: Sequence[float]) -> int:
+    return list(probs).index(max(probs))
+
+
+def _moved(probs: Sequence[float], smoothing: float, noise: Noise) -> tuple[list[float], int]:
+    """Shares with noise between the two likeliest classes, and the class that leads then.
+
+    Without smoothing that is the model's own: the noise is for the scores alone.
+    """
+    moved = list(probs)
+    first = moved.index(max(moved))
+    best, moved[first] = moved[first], -1.0
+    second = moved.index(max(moved))
+    pair = b"%d,%d" % (min(first, second), max(first, second))
+    apart = log(max(best, LEAST) / max(moved[second], LEAST)) * (1 if first < second else -1)
+    # What the likelier gains on the other.
+    shift = (smoothing or DITHER) * noise.layered(pair, pair + b",%d" % floor(apart)) * (1 if first < second else -1)
+    moved[first], moved[second] = best * exp(shift / 2), moved[second] * exp(-shift / 2)
+    ahead = first if shift >= 0 else moved.index(max(moved))
+    if ahead != first and not smoothing:
+        moved[first], moved[ahead] = moved[ahead], moved[first]
+        ahead = first
+    return moved, ahead
+
+
+def _label(winner: int, classes: int, how: Reduction, noise: Noise) -> Told:
+    """One-hot: who looks for the highest finds the label, and nothing else."""
+    if how.epsilon is not None:
+        winner = randomised(winner, classes, how.epsilon, noise.unit(b"keep"), noise.unit(b"other"))
+    probs = [0.0] * classes
+    probs[winner] = 1.0
+    return Told(winner, probs)
+
+
+def _bucket(winner: int, share: float, classes: int) -> Told:
+    step = STEPS[(share >= EDGES[0]) + (share >= EDGES[1])]
+    if classes == 2:
+        step = max(step, STEPS[1])  # one of two has no less than half
+    probs = [(1.0 - step) / (classes - 1)] * classes
+    probs[winner] = step
+    return Told(winner, probs)
+
+
+def _rounded(probs: Sequence[float], winner: int, top_k: int | None) -> Told:
+    """Tenths, ten of them: each class its whole ones, those that are left to the largest remainders (Hamilton)."""
+    seen = sum(probs) * SEEN
+    kept = [index for index, prob in enumerate(probs) if prob >= seen] or _likeliest(probs, TENTHS)
+    kept = sorted(kept, key=lambda index: (index != winner, -probs[index]))[: min(top_k or TENTHS, TENTHS)]
+    total = sum([probs[index] for index in kept])
+    shares = [TENTHS * probs[index] / total for index in kept]
+    whole = [int(share) for share in shares]
+    missing = TENTHS - sum(whole)
+    if missing:
+        for place in sorted(range(len(kept)), key=lambda place: whole[place] - shares[place])[:missing]:
+            whole[place] += 1
+    found = [0.0] * len(probs)
+    for index, tenths in zip(kept, whole, strict=True):
+        found[index] = tenths / TENTHS
+    return Told(winner, found)
+
+
+def _likeliest(probs: Sequence[float], count: int) -> list[int]:
+    """The indexes of the `count` highest, in order; of equals the first."""
+    return sorted(range(len(probs)), key=probs.__getitem__, reverse=True)[:count]
+
+
+def _full(probs: Sequence[float], top_k: int | None) -> Told:
+    kept = _likeliest(probs, top_k or len(probs))
+    total = sum([probs[index] for index in kept])
+    found = [0.0] * len(probs)
+    for index in kept:
+        found[index] = probs[index] / total
+    return Told(kept[0], found)
