@@ -32,14 +32,16 @@ class Ingest:
     tokenise: Tokenise
     bounds: Bounds
 
-    def work(self, entry: int) -> None:
+    def work(self, entry: int) -> int | None:
         """Bring an entry to its end: completed with all its chunks, or failed with a reason; nothing where it has gone.
+
+        The number of the store that has changed, if one has.
 
         An embedding that fails or is overloaded raises, and leaves the entry to be worked on again.
         """
         pending = self.entries.work(entry)
         if pending is None:
-            return
+            return None
         try:
             text = extracted(pending.file.filename, pending.content, self.bounds)
             texts = chunks(text, pending.strategy, self.tokenise)
@@ -47,11 +49,12 @@ class Ingest:
                 raise Unreadable(f"the file makes more than {MOST_CHUNKS} chunks")
         except Unreadable as error:
             self.entries.fail(pending, str(error))
-            return
+            return None
         vectors = self._embedded(texts)
         pieces = [Piece(text, vector) for text, vector in zip(texts, vectors, strict=True)]
         ids = self.entries.complete(pending, pieces)
         self.catalogue.add(pending.store, ids, vectors[: len(ids)])
+        return pending.store
 
     def _embedded(self, texts: Sequence[str]) -> Vectors:
         waiting: deque[Future[Vectors]] = deque()

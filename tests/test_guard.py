@@ -108,7 +108,7 @@ class Path:
         self.guard = Guard(
             controls,
             Forwarder(chosen, {"fake": self.upstream}, CachePartition(b"", {}), lambda upstream, code: None),
-            Catalogue(chosen, 0),
+            Catalogue(chosen, 0).services,
             observe=observe,
             address=lambda head: head.peer,
             pace=Pace({}),
