@@ -16,7 +16,7 @@ class UploadedFile(Struct, frozen=True):
     """A part of a form that holds a file."""
 
     filename: Annotated[str, Meta(min_length=1, max_length=255)]
-    content: Annotated[bytes, Meta(min_length=1)]
+    content: bytes
 
 
 class FileUpload(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
