@@ -5,6 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 
 from llmguard.admin.channel import bounded, stamped
 from llmguard.admin.site import admin_site
@@ -39,10 +40,13 @@ from llmguard.pace import Pace
 from llmguard.quota.challenge import Challenges
 from llmguard.quota.holdings import Holdings
 from llmguard.samples import Samples
+from llmguard.services.embedder import Embedder
+from llmguard.services.similarity import Similarity
 from llmguard.settings import AnyUpstream, Settings
 from llmguard.store import ledger_of
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
+from llmguard.uploads import Uploads
 from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.upstreams.upstream import TokenCounter, Upstream
@@ -89,6 +93,14 @@ class App:
         self._draining = False
         self._open: set[Upstream] = set()
         self._older: list[Generation] = []
+        self._uploads = Uploads(settings.similarity.max_file_bytes)
+        self._similarity = Similarity(
+            settings,
+            clock=clock,
+            key=partial(derive, self._secret),
+            embedder=Embedder(lambda: (self._generation.settings, self._generation.upstreams)),
+            serving=lambda: self.settings,
+        )
         self._generation = self._generate(settings, {}, {})
         self._site = admin_site(self)
 
@@ -192,6 +204,7 @@ class App:
                 self._start(self._generation.upstreams.values())
                 self._spawn(self._generation.counters.start())
                 self._spawn(self._holdings.keep())
+                self._spawn(self._similarity.keep())
                 await send({"type": "lifespan.startup.complete"})
         await self.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -243,6 +256,7 @@ class App:
             stack.push_async_callback(self._store.close)
             for upstream in self._open:
                 stack.push_async_callback(upstream.close)
+            stack.push_async_callback(self._similarity.close)
 
     def _generate(
         self, settings: Settings, kept: Mapping[str, Upstream], counted: Mapping[str, TokenCounter]
@@ -263,7 +277,7 @@ class App:
                 CachePartition(derive(self._secret, "prompt-caches"), settings.upstreams),
                 self._metrics.upstream_failed,
             ),
-            catalogue,
+            {**catalogue.services, **self._similarity.services},
             observe=settings.mode == "observe",
             address=ClientAddress(settings.server.trusted_proxies),
             pace=Pace(settings.policies, secrets.SystemRandom().random),
@@ -287,7 +301,7 @@ class App:
             Audit(self._audit, self._clock),
             Authentication(settings, keyring),
             Endpoints(),
-            Validation(settings),
+            Validation(settings, self._uploads),
             Models(catalogue, upstreams),
             Sampling(self._samples(settings), settings.samples.share if settings.samples else 0.0, chance),
             Decoding(settings, self._holdings),

@@ -6,8 +6,10 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from llmguard.exchange import Exchange
+from llmguard.service import Served, Service
 from llmguard.settings import Model, Settings
-from llmguard.wire.models import ModelList, ModelObject
+from llmguard.wire.endpoint import Endpoint
+from llmguard.wire.models import MODEL, MODELS, ModelList, ModelObject
 
 
 class Catalogue:
@@ -29,9 +31,14 @@ class Catalogue:
         """The models of a policy; all of them for the nameless one of `mode: observe`."""
         return self._visible[policy] if policy else self._all
 
-    def listing(self, exchange: Exchange) -> bytes:
-        """The answer to `GET /v1/models`, or of the one model that the exchange names."""
-        if exchange.model:
-            return msgspec.json.encode(ModelObject(exchange.model, self._created))
+    @property
+    def services(self) -> Mapping[Endpoint, Service]:
+        """What it answers."""
+        return {MODELS: self._list, MODEL: self._one}
+
+    async def _list(self, exchange: Exchange) -> Served:
         names = self.visible(exchange.principal.policy)
-        return msgspec.json.encode(ModelList([ModelObject(name, self._created) for name in names]))
+        return Served(msgspec.json.encode(ModelList([ModelObject(name, self._created) for name in names])))
+
+    async def _one(self, exchange: Exchange) -> Served:
+        return Served(msgspec.json.encode(ModelObject(exchange.model, self._created)))

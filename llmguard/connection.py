@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
 
@@ -30,7 +31,8 @@ class Connection:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
-        self.head = Head(scope["method"], scope["path"], dict(scope["headers"]), client[0] if client else "")
+        peer = client[0] if client else ""
+        self.head = Head(scope["method"], scope["path"], dict(scope["headers"]), peer, scope["query_string"])
         self.sent_bytes = 0
         self.started = False
         self.ended = False
@@ -111,6 +113,10 @@ class Connection:
     def watchable(self) -> bool:
         """Whether a watch takes nothing from the connection: of a long body not yet read, `finish` needs the end."""
         return not self._unread or 0 <= self._declared() <= MAX_DROPPED_BYTES
+
+    def watched(self) -> AbstractAsyncContextManager[None]:
+        """The same where the connection is `watchable`."""
+        return self.while_client_stays() if self.watchable else contextlib.nullcontext()
 
     def while_client_stays(self) -> "WhileClientStays":
         """A context that is left with ClientGone as soon as the client closes the connection."""

@@ -31,6 +31,7 @@ TABLE: dict[str, Row] = {
         "permission_error",
         "Embeddings are not given out here.",
     ),
+    "content_hidden": Row(403, "permission_error", "The texts of this vector store are hidden."),
     "model_not_found": Row(404, "invalid_request_error", "The model does not exist or you may not use it."),
     "unknown_url": Row(404, "invalid_request_error", "Unknown request URL."),
     "not_found": Row(404, "invalid_request_error", "There is no such object."),

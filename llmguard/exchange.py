@@ -37,6 +37,7 @@ class Head(msgspec.Struct, frozen=True):
     path: str
     headers: dict[bytes, bytes]
     peer: str
+    query: bytes = b""
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +81,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `decision` is `allow`, `deny` (with the `control` that refused), `observe` (a denial was
     noted and let pass) or `error`. `status` is what the client was sent, 499 when it had gone;
-    `code` the error's code or "". `usage` is what the upstream reported. Times are seconds; `first_byte_s` is
-    None when no byte of an answer was sent.
+    `code` the error's code or "". `usage` is what the upstream reported, `scores` how many scores a service
+    told. Times are seconds; `first_byte_s` is None when no byte of an answer was sent.
     """
 
     decision: Decision
@@ -89,6 +90,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     control: str = ""
     usage: Usage | None = None
+    scores: int | None = None
     sent_bytes: int = 0
     first_byte_s: float | None = None
     duration_s: float = 0.0

@@ -2,7 +2,8 @@
 
 1. Begin    an exchange is made of the request's head; nothing of the body is read yet.
 2. Admit    each control in order; the first denial ends it (`mode: observe` notes it and goes on).
-3. Forward  to the model, again or elsewhere where that can help, until the first byte.
+3. Forward  to the model, again or elsewhere where that can help, until the first byte; or to the endpoint's own
+            service, where no model upstream answers it.
 4. Release  every event of the answer passes the controls in reverse, then goes out (a pooling model's answer is
             reduced by them, whole); the first byte of an answer or of an error leaves when a bucket of its policy's
             time ends.
@@ -15,18 +16,18 @@ a control raises is caught here, and nowhere else: it denies or is passed over, 
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from llmguard.catalogue import Catalogue
 from llmguard.clock import Clock
 from llmguard.connection import Connection
 from llmguard.control import Control, Step
 from llmguard.errors import ClientGone, Denial, GuardError, Refused
 from llmguard.exchange import Decision, Exchange, Head, Outcome, Principal
 from llmguard.pace import Pace
+from llmguard.service import Service
 from llmguard.settings import Policy
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.wire.answer import Event
@@ -59,6 +60,7 @@ class Run:
         "gone",
         "passed",
         "renderer",
+        "scores",
         "status",
         "usage",
     )
@@ -73,6 +75,7 @@ class Run:
         self.renderer: Renderer | None = None
         self.status = 200
         self.usage: Usage | None = None
+        self.scores: int | None = None
         self.first_byte: float | None = None
 
 
@@ -86,7 +89,7 @@ class Guard:
         self,
         controls: Sequence[Control],
         forwarder: Forwarder,
-        catalogue: Catalogue,
+        services: Mapping[Endpoint, Service],
         *,
         observe: bool,
         address: Callable[[Head], str],
@@ -101,7 +104,7 @@ class Guard:
         self._reducing = _overriding(controls, "reduce")[::-1]
         self._settling = _overriding(controls, "settle")[::-1]
         self._forwarder = forwarder
-        self._catalogue = catalogue
+        self._services = services
         self._observe = observe
         self._address = address
         self._pace = pace
@@ -192,9 +195,7 @@ class Guard:
             await self._whole(exchange, run, body)
             return
         if endpoint.renderer is None:
-            body = self._catalogue.listing(exchange)
-            await self._hold(run)
-            await self._whole(exchange, run, body)
+            await self._serve_here(exchange, run)
             return
         renderer = run.renderer = endpoint.renderer(exchange.asked, exchange.id[4:], exchange.created)
         async with run.connection.while_client_stays():
@@ -208,6 +209,13 @@ class Guard:
             body = renderer.whole(event)
             await self._wait(exchange)
         await self._whole(exchange, run, body)
+
+    async def _serve_here(self, exchange: Exchange, run: Run) -> None:
+        async with run.connection.watched():
+            served = await self._services[exchange.endpoint](exchange)
+            run.scores = served.scores
+            await self._wait(exchange)
+        await self._whole(exchange, run, served.body, served.media)
 
     async def _pooled(self, exchange: Exchange, run: Run, write: Callable[[object, PoolingAnswer], bytes]) -> bytes:
         answer = await self._forwarder.pool(exchange)
@@ -272,10 +280,7 @@ class Guard:
 
     async def _hold(self, run: Run) -> None:
         """The same outside of a watch over the client; raises ClientGone."""
-        if run.connection.watchable:
-            async with run.connection.while_client_stays():
-                await self._wait(run.exchange)
-        else:
+        async with run.connection.watched():
             await self._wait(run.exchange)
 
     async def _start(self, exchange: Exchange, run: Run, status: int, headers: Sequence[Header]) -> None:
@@ -290,8 +295,8 @@ class Guard:
             ],
         )
 
-    async def _whole(self, exchange: Exchange, run: Run, body: bytes) -> None:
-        await self._start(exchange, run, 200, (JSON, (b"content-length", b"%d" % len(body))))
+    async def _whole(self, exchange: Exchange, run: Run, body: bytes, media: bytes = JSON[1]) -> None:
+        await self._start(exchange, run, 200, ((JSON[0], media), (b"content-length", b"%d" % len(body))))
         await run.connection.write(body, more=False)
 
     # 5 ------------------------------------------------------------------------------------
@@ -313,6 +318,7 @@ class Guard:
             code=run.denial.code if run.denial else "",
             control=run.control,
             usage=run.usage,
+            scores=run.scores,
             sent_bytes=run.connection.sent_bytes,
             first_byte_s=run.first_byte,
             duration_s=self._clock.monotonic() - exchange.started,

@@ -1,5 +1,8 @@
 """A file on its way into a store: read, cut, embedded, kept."""
 
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +13,13 @@ from similarity.embedding import Batches
 from similarity.extraction.extract import Bounds, extracted
 from similarity.extraction.formats import Unreadable
 from similarity.library.entries import Entries, Piece
+from similarity.vectors import Vectors
 
 MOST_CHUNKS = 20_000
-AT_ONCE = 32
+PART, PART_CHARACTERS = 8, 2000
+"""What is embedded at once: so little that a question asked meanwhile hardly waits for it."""
+AHEAD = 16
+"""Parts that wait for the model together, which takes several in one call while nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +32,16 @@ class Ingest:
     tokenise: Tokenise
     bounds: Bounds
 
-    def work(self, entry: int) -> None:
+    def work(self, entry: int) -> int | None:
         """Bring an entry to its end: completed with all its chunks, or failed with a reason; nothing where it has gone.
+
+        The number of the store that has changed, if one has.
 
         An embedding that fails or is overloaded raises, and leaves the entry to be worked on again.
         """
         pending = self.entries.work(entry)
         if pending is None:
-            return
+            return None
         try:
             text = extracted(pending.file.filename, pending.content, self.bounds)
             texts = chunks(text, pending.strategy, self.tokenise)
@@ -40,10 +49,37 @@ class Ingest:
                 raise Unreadable(f"the file makes more than {MOST_CHUNKS} chunks")
         except Unreadable as error:
             self.entries.fail(pending, str(error))
-            return
-        # A few at a time, so that a large file does not hold up the questions that are asked meanwhile.
-        parts = [texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE)]
-        vectors = np.concatenate([self.batches.submit(part).result() for part in parts])
+            return None
+        vectors = self._embedded(texts)
         pieces = [Piece(text, vector) for text, vector in zip(texts, vectors, strict=True)]
         ids = self.entries.complete(pending, pieces)
         self.catalogue.add(pending.store, ids, vectors[: len(ids)])
+        return pending.store
+
+    def _embedded(self, texts: Sequence[str]) -> Vectors:
+        waiting: deque[Future[Vectors]] = deque()
+        done: list[Vectors] = []
+        try:
+            for part in _parts(texts):
+                if len(waiting) == AHEAD:
+                    done.append(waiting.popleft().result())
+                waiting.append(self.batches.submit(part, patient=True))
+            while waiting:
+                done.append(waiting.popleft().result())
+        finally:
+            for future in waiting:
+                future.cancel()
+        return np.concatenate(done)
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts, a few or one long one at a time."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        if part and (len(part) == PART or size + len(text) > PART_CHARACTERS):
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    yield part

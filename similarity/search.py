@@ -47,8 +47,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A row of an answer; `text` is None where the store hides it, `score` where the budget is spent."""
+    """A row of an answer: a chunk by its number. `text` is None where the store hides it, `score` where the budget is
+    spent; a stranger to a store that hides its texts is not told the file's name."""
 
+    chunk: int
     file: str
     filename: str
     score: float | None
@@ -81,7 +83,7 @@ class Search:
     def search(self, ask: Ask, setting: Disclosure) -> Results:
         """What may be said, by the policy's setting and the store's own content. Raises NotFound."""
         opened = self._stores.open(ask.tenant, ask.store, ask.policy)
-        chosen = replace(setting, content=opened.store.content)
+        chosen = replace(setting, content=opened.content)
         allowed = None if ask.filter is None else self._matching.allowed(opened.number, ask.filter)
         self._stores.touch(opened.number)
         answer = self._answer(opened, ask, chosen, allowed)
@@ -122,9 +124,16 @@ class Search:
     def _results(self, opened: Opened, answer: Answer) -> Results:
         """The rows with what the library says of them; one deleted meanwhile is left out."""
         chunks = self._matching.chunks(opened.number, [row.id for row in answer.rows])
-        told = opened.store.content is Content.RETURNED
+        told = opened.content is Content.RETURNED
         rows = tuple(
-            Result(chunk.file, chunk.filename, row.score, chunk.attributes, chunk.text if told else None)
+            Result(
+                chunk.id,
+                chunk.file,
+                chunk.filename if told or opened.owned else "",
+                row.score,
+                chunk.attributes,
+                chunk.text if told else None,
+            )
             for row in answer.rows
             if (chunk := chunks.get(row.id)) is not None
         )

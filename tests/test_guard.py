@@ -108,10 +108,10 @@ class Path:
         self.guard = Guard(
             controls,
             Forwarder(chosen, {"fake": self.upstream}, CachePartition(b"", {}), lambda upstream, code: None),
-            Catalogue(chosen, 0),
+            Catalogue(chosen, 0).services,
             observe=observe,
             address=lambda head: head.peer,
-            pace=Pace({}),
+            pace=Pace({}, lambda: 0.0),
             clock=FakeClock(),
             new_id=lambda: "0" * 32,
         )

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from llmguard.admin import openapi_similarity as similarity
 from llmguard.errors import TABLE
 from llmguard.wire.chat_answer import ChatCompletion
 from llmguard.wire.completions import Completion
@@ -41,7 +42,14 @@ REFERENCE = "#/components/schemas/{name}"
 ALWAYS = {"invalid_value", "headers_too_large", "internal_error"}
 """What any request may be answered with: it may not even be HTTP."""
 GUARDED = ALWAYS | {"invalid_api_key", "overloaded", "store_unavailable"}
-ELSEWHERE = {"client_closed_request", "embeddings_not_exported", "method_not_allowed", "not_found", "unknown_url"}
+ELSEWHERE = {
+    "client_closed_request",
+    "content_hidden",
+    "embeddings_not_exported",
+    "method_not_allowed",
+    "not_found",
+    "unknown_url",
+}
 """What no endpoint that reaches a model answers: nobody is left to read it, or it belongs to another URL."""
 SAMPLED = {"deterministic_decoding", "parameter_not_allowed"}
 """What a model that writes no text has nothing to be refused for."""
@@ -54,10 +62,18 @@ def describe(site: FastAPI) -> dict[str, Any]:
     if site.openapi_schema is None:
         document = get_openapi(title=site.title, version=site.version, routes=site.routes)
         requests = [endpoint.request for endpoint in ENDPOINTS if endpoint.request]
-        types: list[type[msgspec.Struct]] = [*requests, *ANSWERS.values(), *ITEMS, FunctionTool, NamedChoice]
+        types: list[Any] = [
+            *requests,
+            *ANSWERS.values(),
+            *ITEMS,
+            FunctionTool,
+            NamedChoice,
+            *similarity.ANSWERS.values(),
+        ]
         schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
-        by_type: dict[type[msgspec.Struct], Any] = dict(zip(types, schemas, strict=True))
+        by_type: dict[Any, Any] = dict(zip(types, schemas, strict=True))
         _narrow(components["ResponsesRequest"])
+        similarity.narrow(components)
         parts = document["components"]
         for unused in ("HTTPValidationError", "ValidationError"):
             parts["schemas"].pop(unused, None)
@@ -67,7 +83,8 @@ def describe(site: FastAPI) -> dict[str, Any]:
             for operation in operations.values():
                 _complete(path, operation)
         for endpoint in ENDPOINTS:
-            document["paths"].setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_type)
+            made = _served if endpoint in similarity.ANSWERS else _operation
+            document["paths"].setdefault(endpoint.path, {})[endpoint.method.lower()] = made(endpoint, by_type)
         site.openapi_schema = document
     return site.openapi_schema
 
@@ -100,7 +117,26 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     operation["responses"] = {**_errors(codes), **responses}
 
 
-def _operation(endpoint: Endpoint, schemas: dict[type[msgspec.Struct], Any]) -> dict[str, Any]:
+def _served(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
+    """The operation of an endpoint that a service answers."""
+    operation: dict[str, Any] = {
+        "tags": ["similarity"],
+        "summary": endpoint.summary,
+        "operationId": re.sub(r"\W+", "_", f"{endpoint.method.lower()}{endpoint.path}").strip("_"),
+        "security": [{name: []} for name in _SECURITY],
+        "parameters": similarity.parameters(endpoint),
+        "responses": {
+            **_errors(GUARDED | similarity.codes(endpoint)),
+            "200": {"description": "The answer", "content": similarity.content(endpoint, schemas)},
+        },
+    }
+    if endpoint.request is not None:
+        media = "multipart/form-data" if endpoint.form else "application/json"
+        operation["requestBody"] = {"required": True, "content": {media: {"schema": schemas[endpoint.request]}}}
+    return operation
+
+
+def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "tags": ["models"],
         "summary": endpoint.summary,

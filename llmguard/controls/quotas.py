@@ -26,14 +26,17 @@ from llmguard.wire.answer import Event
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.engine_fields import foreign
 from llmguard.wire.model_request import ModelRequest
-from llmguard.wire.pooling import PoolingRequest
+from llmguard.wire.pooling import EmbeddingRequest, PoolingRequest
+from llmguard.wire.weight import Weight
 
 NO_DECODING: Final = Decoding()
 NO_OUTPUTS: Final = Outputs()
 CHALLENGE, SOLUTION, DEGRADED = b"x-llmguard-challenge", b"x-llmguard-solution", b"x-llmguard-degraded"
 INLINE_BYTES: Final = 16_384
 """A longer body is tokenized in a thread: it would hold up everybody else for over 5 ms."""
-TOKENS_AT, INPUT_AT, OUTPUT_AT = (MEASURES.index(name) for name in ("tokens", "input_tokens", "output_tokens"))
+TOKENS_AT, INPUT_AT, OUTPUT_AT, CREDITS_AT = (
+    MEASURES.index(name) for name in ("tokens", "input_tokens", "output_tokens", "credits")
+)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -73,6 +76,7 @@ class Quotas(Step):
         self._told: dict[Applied, RateLimitHeaders] = {}
         self._models = settings.models
         self._prices = settings.credits
+        self._similarity = settings.similarity_model or ""
         self._observe = settings.mode == "observe"
         self._holdings = holdings
         self._challenges = challenges
@@ -111,6 +115,9 @@ class Quotas(Step):
         if held.kept is not None and (counter := self._counter(exchange)) is not None:
             counted = counter.text("".join(held.kept)) if outcome.usage is None else None
         taken = held.needs.taken(outcome.usage, outcome.code, held.relayed_bytes, counted)
+        if outcome.scores is not None and not outcome.code:
+            told = min(held.needs.credits, outcome.scores * self._prices.score)
+            taken = (*taken[:CREDITS_AT], told, *taken[CREDITS_AT + 1 :])
         await self._holdings.settle(exchange.id, [taken[place] for place in held.places])
         need, given, made = held.needs, taken[INPUT_AT], taken[OUTPUT_AT]
         over = max(0, given - need.input_tokens) + max(0, made - need.output_tokens)
@@ -119,7 +126,9 @@ class Quotas(Step):
     # --- what a request would hold ---------------------------------------------------------
 
     async def _plan(self, exchange: Exchange) -> Plan | None:
-        """None where no limit holds, or no model is asked."""
+        """None where no limit holds, or nothing is asked that has a price."""
+        if exchange.endpoint.weight is not None:
+            return await self._weighed(exchange, exchange.endpoint.weight(exchange.asked))
         request, pooling, target = exchange.request, exchange.pooling, exchange.target
         sent = pooling if request is None else request
         if sent is None or target is None:
@@ -137,6 +146,19 @@ class Quotas(Step):
             need = pooling_needs(pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
         charges = self._charges(exchange, applied, need)
         return Plan(exchange, request, applied, need, charges, keep=counter is not None)
+
+    async def _weighed(self, exchange: Exchange, weight: Weight) -> Plan | None:
+        """What a request to a service would hold, which has its texts embedded by the similarity model."""
+        name = self._similarity
+        applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, name)
+        if not applied.rules:
+            return None
+        given = 0
+        request = EmbeddingRequest(model=name, input=list(weight.texts))
+        if weight.texts and (target := self._models.get(name)) is not None:
+            given = await _counted(self._counters.of(name), request, target.model, exchange.body_bytes)
+        need = Needs(request, given, 0, weight.scores * self._prices.score)
+        return Plan(exchange, None, applied, need, self._charges(exchange, applied, need), keep=False)
 
     def _charges(self, exchange: Exchange, applied: Applied, need: Needs) -> tuple[Charge, ...]:
         solution = exchange.head.headers.get(SOLUTION)

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from llmguard.exchange import Principal
-from llmguard.settings import Limit, Policy, Settings
+from llmguard.settings import EndpointName, Limit, Policy, Settings
 from llmguard.store.ledger import Counter
 
 Measure: TypeAlias = Literal["requests", "tokens", "input_tokens", "output_tokens", "credits", "concurrent"]
@@ -26,6 +26,9 @@ TOKENS: Final = frozenset({"tokens", "input_tokens", "output_tokens"})
 BUDGET_S: Final = 3600.0
 """From here on a window is a budget: who has used it up is told to come back tomorrow, not in a moment."""
 MAX_KNOWN: Final = 10_000
+DAY_S: Final = 86_400.0
+SEARCHES: Final[tuple[EndpointName, ...]] = ("vector_stores",)
+LISTS: Final[tuple[EndpointName, ...]] = ("similarity", "rerank")
 SITE_BITS: Final = 64
 """An IPv6 client is its /64: that many addresses are every household's own."""
 
@@ -87,6 +90,7 @@ class Rules:
     def __init__(self, settings: Settings) -> None:
         self._policies = settings.policies
         self._groups = settings.groups
+        self._similarity = settings.similarity_model is not None
         self._known: dict[tuple[str, str, str], Applied] = {}
 
     def of(self, policy: str, endpoint: str, model: str) -> Applied:
@@ -100,11 +104,21 @@ class Rules:
     def per(self, scope: str, policy: str | None = None) -> tuple[Rule, ...]:
         """Every rule that counts by this scope, each counter once: of one policy, or of any."""
         chosen = [found for name, found in self._policies.items() if policy in (None, name)]
-        return _distinct(compiled(limit) for found in chosen for limit in found.limits if limit.per == scope)
+        return _distinct(compiled(limit) for found in chosen for limit in self._limits(found) if limit.per == scope)
 
     def _find(self, policy: str, endpoint: str, model: str) -> Applied:
-        limits = self._policies.get(policy, Policy(limits=())).limits
+        found = self._policies.get(policy)
+        limits = self._limits(found) if found is not None else ()
         return Applied(_distinct(compiled(limit) for limit in limits if self._holds(limit, endpoint, model)))
+
+    def _limits(self, policy: Policy) -> Iterator[Limit]:
+        """A policy's limits, with those that its `similarity` means where that is served."""
+        yield from policy.limits
+        told = policy.similarity
+        for credits, endpoints in ((told.search_credits, SEARCHES), (told.list_credits, LISTS)):
+            named = tuple(name for name in endpoints if name in policy.endpoints)
+            if named and self._similarity:
+                yield Limit(per="user", of="credits", limit=credits, every=DAY_S, on=named)
 
     def _holds(self, limit: Limit, endpoint: str, model: str) -> bool:
         if limit.on and endpoint not in limit.on:

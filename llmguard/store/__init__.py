@@ -18,7 +18,7 @@ def open_store(settings: StoreSettings, *, clock: Clock) -> Store:
     if settings.scheme == "memory":
         return MemoryStore(clock=clock)
     if settings.scheme == "file":
-        return FileStore(_directory(settings.url), clock=clock, timeout_s=timeout_s)
+        return FileStore(directory(settings.url), clock=clock, timeout_s=timeout_s)
     # Importing redis costs 60 to 110 ms; a guard without it shall not pay that.
     from llmguard.store.redis import RedisStore  # noqa: PLC0415
     from llmguard.store.redis_client import open_client  # noqa: PLC0415
@@ -33,7 +33,7 @@ def ledger_of(settings: StoreSettings, store: Store, clock: Clock) -> Ledger:
     return ShareLedger(store.ledger, MemoryStore(clock=clock).ledger, settings.replicas)
 
 
-def _directory(url: str) -> Path:
+def directory(url: str) -> Path:
     """`file:./here`, `file:/there` and `file:///there` as a path."""
     path = url.removeprefix("file:").removeprefix("//")
     if not path:

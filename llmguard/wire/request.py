@@ -1,7 +1,9 @@
 """Bytes of a request body into a typed value, or the 400 that names the parameter at fault."""
 
 import re
+from collections.abc import Mapping
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import jiter
 import msgspec
@@ -20,6 +22,7 @@ _DUPLICATE = re.compile(r'Detected duplicate key "(?P<field>.*)" at line \d+ col
 _RULE = re.compile(r"`(?P<field>\w+)` ")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_NAME = 64
+_FIELDS = 32
 
 
 def parse(body: bytes, shape: type[T]) -> T:
@@ -33,8 +36,36 @@ def parse(body: bytes, shape: type[T]) -> T:
         value = jiter.from_json(body, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys")
     except ValueError as error:
         raise Refused(_malformed(body, str(error))) from error
+    return _shaped(value, shape)
+
+
+def parse_fields(fields: Mapping[str, object], shape: type[T]) -> T:
+    """The fields of a query or a form, whose numbers and truths are spelled as text; raises Refused."""
+    return _shaped(fields, shape, strict=False)
+
+
+def parse_query(query: bytes, shape: type[T]) -> T:
+    """The query of a URL; raises Refused, also where a name is given twice."""
     try:
-        return msgspec.convert(value, shape)
+        pairs = parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_FIELDS,
+            strict_parsing=bool(query),
+        )
+    except ValueError as error:
+        raise Refused(_denial("", "is not valid", subject="The URL's query")) from error
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise Refused(_denial(_name(name), "is given twice"))
+    return parse_fields(dict(pairs), shape)
+
+
+def _shaped(value: object, shape: type[T], *, strict: bool = True) -> T:
+    try:
+        return msgspec.convert(value, shape, strict=strict, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         raise Refused(_invalid(str(error), shape, value)) from error
 

@@ -11,6 +11,7 @@ from similarity.extraction.formats import SUFFIXES, Unreadable, jsonl, plain
 INLINE = {"text": plain, "jsonl": jsonl}
 """Formats read here: one pass over the bytes, nothing that grows."""
 
+UNSUPPORTED = f"files of these types are read: {', '.join(sorted(SUFFIXES))}"
 REASON = 3
 KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 
@@ -32,7 +33,7 @@ def extracted(filename: str, content: bytes, bounds: Bounds) -> str:
     """
     kind = SUFFIXES.get(PurePath(filename).suffix.lower())
     if kind is None:
-        raise Unreadable(f"files of these types are read: {', '.join(sorted(SUFFIXES))}")
+        raise Unreadable(UNSUPPORTED)
     text = INLINE[kind](content) if kind in INLINE else _by_child(kind, content, bounds)
     if len(text) > bounds.characters:
         raise Unreadable("the file holds more text than is taken")

@@ -20,7 +20,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS stores (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, name TEXT NOT NULL,
     created_at INTEGER NOT NULL, active_at INTEGER NOT NULL, expires_days INTEGER, expires_at INTEGER,
-    metadata BLOB NOT NULL, share TEXT, content TEXT NOT NULL
+    metadata BLOB NOT NULL, share TEXT, content TEXT NOT NULL, description TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS stores_tenant ON stores (tenant, seq);
 CREATE INDEX IF NOT EXISTS stores_expiry ON stores (expires_at) WHERE expires_at IS NOT NULL;
@@ -53,6 +53,16 @@ CREATE TABLE IF NOT EXISTS chunks (
 );
 CREATE INDEX IF NOT EXISTS chunks_store ON chunks (store, id);
 CREATE INDEX IF NOT EXISTS chunks_entry ON chunks (entry);
+CREATE TABLE IF NOT EXISTS batches (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+    store INTEGER NOT NULL REFERENCES stores ON DELETE CASCADE, created_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS batches_store ON batches (store);
+CREATE TABLE IF NOT EXISTS members (
+    batch INTEGER NOT NULL REFERENCES batches ON DELETE CASCADE,
+    entry INTEGER NOT NULL REFERENCES entries ON DELETE CASCADE, PRIMARY KEY (batch, entry)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS members_entry ON members (entry);
 CREATE TABLE IF NOT EXISTS questions (
     cluster BLOB NOT NULL, store INTEGER NOT NULL REFERENCES stores ON DELETE CASCADE, digest BLOB NOT NULL,
     seq INTEGER NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (cluster, store, digest)

@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import msgspec
 
-from similarity.library.database import Database
+from similarity.library.database import Database, LibraryError
 from similarity.library.pages import page
 from similarity.library.records import (
+    Addition,
     Attributes,
     Cut,
     Entry,
@@ -64,36 +65,23 @@ class Entries:
 
         Raises NotFound, and Invalid for attributes out of bounds.
         """
-        given = checked(attributes)
         with self._database.writing() as connection:
-            numbers = connection.execute(
-                "SELECT stores.seq, files.seq FROM stores, files"
-                " WHERE stores.id = ? AND stores.tenant = ? AND files.id = ? AND files.tenant = ?",
-                (store, tenant, file, tenant),
-            ).fetchone()
-            if numbers is None:
-                raise NotFound("no such vector store or file")
-            _forget(connection, "store = ? AND file = ?", *numbers)
-            entry = connection.execute(
-                "INSERT INTO entries (store, file, status, created_at, chunk_tokens, overlap_tokens, automatic,"
-                " attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *numbers,
-                    Status.IN_PROGRESS,
-                    int(self._now()),
-                    strategy.chunk_tokens,
-                    strategy.overlap_tokens,
-                    strategy.automatic,
-                    msgspec.json.encode(given),
-                ),
-            ).lastrowid
-            _describe(connection, entry, given)
+            attached(connection, int(self._now()), tenant, store, Addition(file, attributes, strategy))
         return self.get(tenant, store, file)
 
     def pending(self) -> list[int]:
         """The entries that are not finished, the oldest first: what a start after a crash goes on with."""
         with self._database.reading() as connection:
             query = "SELECT seq FROM entries WHERE status = ? ORDER BY seq"
+            return [row[0] for row in connection.execute(query, (Status.IN_PROGRESS,))]
+
+    def turns(self) -> list[int]:
+        """The same, so that every tenant has its turn: the first of each, then the second of each, and so on."""
+        with self._database.reading() as connection:
+            query = (
+                "SELECT entries.seq FROM entries JOIN stores ON stores.seq = store WHERE status = ?"
+                " ORDER BY row_number() OVER (PARTITION BY tenant ORDER BY entries.seq), entries.seq"
+            )
             return [row[0] for row in connection.execute(query, (Status.IN_PROGRESS,))]
 
     def work(self, entry: int) -> Pending | None:
@@ -138,7 +126,7 @@ class Entries:
     def get(self, tenant: str, store: str, file: str) -> Entry:
         """A file of a store; raises NotFound."""
         with self._database.reading() as connection:
-            return _entry(_row(connection, tenant, store, file))
+            return entry_of(_row(connection, tenant, store, file))
 
     def page(self, tenant: str, store: str, cut: Cut, status: Status | None = None) -> Page[Entry]:
         """Some of a store's files; raises NotFound for a store that is none of the tenant's."""
@@ -156,7 +144,7 @@ class Entries:
             query, parameters = f"{SELECT} WHERE store_id = ? AND tenant = ?", list[object]([store, tenant])
             if status is not None:
                 query, parameters = f"{query} AND status = ?", [*parameters, status]
-            return page(connection, query, parameters, cut, place, _entry)
+            return page(connection, query, parameters, cut, place, entry_of)
 
     def describe(self, tenant: str, store: str, file: str, attributes: Attributes) -> Entry:
         """Replace a file's attributes; raises NotFound, Invalid."""
@@ -176,6 +164,21 @@ class Entries:
             _forget(connection, "seq = ?", number)
         return ids_of(gone)
 
+    def texts(self, tenant: str, store: str, file: str) -> list[str]:
+        """The texts of a file's chunks, in order; raises NotFound."""
+        with self._database.reading() as connection:
+            number = _row(connection, tenant, store, file)[0]
+            return [
+                row[0] for row in connection.execute("SELECT text FROM chunks WHERE entry = ? ORDER BY id", (number,))
+            ]
+
+    def held(self, tenant: str, store: str, file: str) -> Ids:
+        """The ids of a file's chunks in a store; none where there is no such file."""
+        with self._database.reading() as connection:
+            mine = f"SELECT seq FROM ({SELECT} WHERE store_id = ? AND tenant = ? AND file_id = ?)"
+            query = f"SELECT id FROM chunks WHERE entry IN ({mine})"
+            return ids_of([row[0] for row in connection.execute(query, (store, tenant, file))])
+
     def chunk_ids(self, store: int) -> Ids:
         """The ids of a store's chunks, rising."""
         with self._database.reading() as connection:
@@ -190,6 +193,28 @@ class Entries:
         return ids_of([id for id, _ in rows]), self._seal.opened([blob for _, blob in rows], store, self._dimensions)
 
 
+def attached(connection: sqlite3.Connection, now: int, tenant: str, store: str, new: Addition) -> int:
+    """The number of a new entry for a file of a store; raises NotFound, Invalid."""
+    given, cut = checked(new.attributes), new.strategy
+    numbers = connection.execute(
+        "SELECT stores.seq, files.seq FROM stores, files"
+        " WHERE stores.id = ? AND stores.tenant = ? AND files.id = ? AND files.tenant = ?",
+        (store, tenant, new.file, tenant),
+    ).fetchone()
+    if numbers is None:
+        raise NotFound("no such vector store or file")
+    _forget(connection, "store = ? AND file = ?", *numbers)
+    entry = connection.execute(
+        "INSERT INTO entries (store, file, status, created_at, chunk_tokens, overlap_tokens, automatic, attributes)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*numbers, Status.IN_PROGRESS, now, *astuple(cut), msgspec.json.encode(given)),
+    ).lastrowid
+    if entry is None:
+        raise LibraryError("an entry has no number")
+    _describe(connection, entry, given)
+    return entry
+
+
 def _row(connection: sqlite3.Connection, tenant: str, store: str, file: str) -> sqlite3.Row:
     query = f"{SELECT} WHERE store_id = ? AND tenant = ? AND file_id = ?"
     found: sqlite3.Row | None = connection.execute(query, (store, tenant, file)).fetchone()
@@ -198,14 +223,15 @@ def _row(connection: sqlite3.Connection, tenant: str, store: str, file: str) -> 
     return found
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def entry_of(row: sqlite3.Row) -> Entry:
+    """A row of SELECT as a value."""
     _, store, file, status, error, created, usage, tokens, overlap, automatic, attributes = row
     strategy = Strategy(tokens, overlap, bool(automatic))
     known = msgspec.json.decode(attributes, type=dict[str, str | int | float | bool])
     return Entry(store, file, Status(status), error, created, usage, strategy, known)
 
 
-def _describe(connection: sqlite3.Connection, entry: int | None, attributes: Attributes) -> None:
+def _describe(connection: sqlite3.Connection, entry: int, attributes: Attributes) -> None:
     rows = [(entry, name, stored(value)) for name, value in attributes.items()]
     connection.executemany("INSERT INTO attributes VALUES (?, ?, ?)", rows)
 

@@ -69,6 +69,7 @@ class Store:
     content: Content
     counts: Counts = Counts()
     usage_bytes: int = 0
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,25 @@ class Entry:
     usage_bytes: int
     strategy: Strategy
     attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A file that is to go into a store, how it is described and cut."""
+
+    file: str
+    attributes: Attributes
+    strategy: Strategy = Strategy()
+
+
+@dataclass(frozen=True, slots=True)
+class FileBatch:
+    """Files that went into a store together; those taken out since no longer count."""
+
+    id: str
+    store: str
+    created_at: int
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)

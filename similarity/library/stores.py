@@ -15,16 +15,18 @@ SHARE, CONTENT = "llmguard.share", "llmguard.content"
 DAY_S = 86_400
 LONGEST_DAYS = 365
 PAIRS, KEY_CHARACTERS, VALUE_CHARACTERS = 16, 64, 512
-COLUMNS = "seq, id, tenant, name, created_at, active_at, expires_days, expires_at, metadata, share, content"
+COLUMNS = (
+    "seq, id, tenant, name, created_at, active_at, expires_days, expires_at, metadata, share, content, description"
+)
 OPEN = "(expires_at IS NULL OR expires_at > ?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store as search uses it: its number in the file, and whether whoever asks owns it."""
+    """A store as search uses it: its number in the file, what it shows, and whether whoever asks owns it."""
 
     number: int
-    store: Store
+    content: Content
     owned: bool
 
 
@@ -37,7 +39,12 @@ class Stores:
         self._new_id = new_id
 
     def create(
-        self, tenant: str, name: str = "", metadata: Mapping[str, str] | None = None, expires_days: int | None = None
+        self,
+        tenant: str,
+        name: str = "",
+        metadata: Mapping[str, str] | None = None,
+        expires_days: int | None = None,
+        description: str = "",
     ) -> Store:
         """A new store; its metadata may open it to others (`llmguard.share`) and hide its texts (`llmguard.content`).
 
@@ -48,11 +55,12 @@ class Stores:
         now = int(self._now())
         expiry = _expiry(now, expires_days)
         id = self._new_id("vs_")
-        row = (id, tenant, name, now, now, expires_days, expiry, msgspec.json.encode(given), given.get(SHARE), content)
+        kept = msgspec.json.encode(given)
+        row = (id, tenant, name, now, now, expires_days, expiry, kept, given.get(SHARE), content, description)
         with self._database.writing() as connection:
             number = connection.execute(
                 "INSERT INTO stores (id, tenant, name, created_at, active_at, expires_days, expires_at, metadata,"
-                " share, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " share, content, description) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             ).lastrowid
             if content is Content.RETURNED:
@@ -72,7 +80,7 @@ class Stores:
         """A store to search: the tenant's own, or one shared with everyone or with a policy. Raises NotFound."""
         with self._database.reading() as connection:
             row = self._row(connection, "id = ? AND (tenant = ? OR share IN ('*', ?))", id, tenant, policy)
-            return Opened(row[0], self._store(connection, row), row[2] == tenant)
+            return Opened(row[0], Content(row[10]), row[2] == tenant)
 
     def page(self, tenant: str, cut: Cut) -> Page[Store]:
         """Some of a tenant's stores."""
@@ -159,14 +167,14 @@ class Stores:
         return found
 
     def _store(self, connection: sqlite3.Connection, row: sqlite3.Row) -> Store:
-        number, id, tenant, name, created, active, days, expiry, metadata, share, content = row
+        number, id, tenant, name, created, active, days, expiry, metadata, share, content, description = row
         query = "SELECT status, count(*), sum(usage_bytes) FROM entries WHERE store = ? GROUP BY status"
         counted = {status: (count, size) for status, count, size in connection.execute(query, (number,))}
         counts = Counts(**{status: count for status, (count, _) in counted.items()})
         usage = sum(size for _, size in counted.values())
         known = msgspec.json.decode(metadata, type=dict[str, str])
         kind = Content(content)
-        return Store(id, tenant, name, created, active, days, expiry, known, share, kind, counts, usage)
+        return Store(id, tenant, name, created, active, days, expiry, known, share, kind, counts, usage, description)
 
 
 def _drop(connection: sqlite3.Connection, number: int) -> None:

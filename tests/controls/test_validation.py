@@ -8,6 +8,7 @@ from llmguard.controls.validation import Validation
 from llmguard.errors import BodyTooLarge, ClientGone, Denial, Refused
 from llmguard.exchange import Exchange, Head, Principal
 from llmguard.settings import Policy, Settings
+from llmguard.uploads import Uploads
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_endpoint import CHAT
 from llmguard.wire.completions import CompletionRequest
@@ -61,7 +62,8 @@ def exchange(
 
 
 def validation() -> Validation:
-    return Validation(Settings.model_validate(tree("http://127.0.0.1:1/v1", server={"max_body_bytes": LIMIT})))
+    settings = Settings.model_validate(tree("http://127.0.0.1:1/v1", server={"max_body_bytes": LIMIT}))
+    return Validation(settings, Uploads(LIMIT))
 
 
 async def denied(asked: Exchange) -> Denial:

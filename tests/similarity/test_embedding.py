@@ -96,6 +96,27 @@ def test_a_failure_reaches_those_of_its_batch_alone(model: Model, batches: Batch
     assert len(batches.submit(["good"]).result(10)) == 1
 
 
+def test_patient_texts_go_one_job_after_each_batch_of_questions(model: Model, batches: Batches) -> None:
+    busy(model, batches)
+    patient = [batches.submit([f"p{at}"], patient=True) for at in range(3)]
+    asked = [batches.submit([f"q{at}"]) for at in range(6)]
+    model.gate.set()
+    for result in (*patient, *asked):
+        result.result(10)
+    assert model.batches[1:] == [["p0"], ["q0", "q1", "q2", "q3"], ["p1"], ["q4", "q5"], ["p2"]]
+
+
+def test_patient_texts_fill_batches_while_nobody_asks(model: Model, batches: Batches) -> None:
+    model.gate.clear()
+    waiting = [batches.submit(["x", "y"], patient=True)]
+    assert model.begun.wait(10)
+    waiting += [batches.submit(["x", "y"], patient=True) for _ in range(4)]
+    model.gate.set()
+    for result in waiting:
+        result.result(10)
+    assert [len(batch) for batch in model.batches] == [2, 4, 4]
+
+
 def test_nothing_cannot_be_embedded(batches: Batches) -> None:
     with pytest.raises(ValueError, match="nothing"):
         batches.submit([])

@@ -12,7 +12,7 @@ from llmguard.wire.endpoint import Endpoint
 from llmguard.wire.request import parse
 from llmguard.wire.routes import ENDPOINTS
 
-BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS if endpoint.request is not None}
+BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS if endpoint.to_model is not None}
 HI = {"role": "user", "content": "hi"}
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 LEAST: dict[str, dict[str, Any]] = {

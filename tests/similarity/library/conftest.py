@@ -9,6 +9,7 @@ import pytest
 
 from similarity.library.database import Database
 from similarity.library.entries import Entries, Piece
+from similarity.library.file_batches import FileBatches
 from similarity.library.files import Files
 from similarity.library.matching import Matching
 from similarity.library.records import Attributes, Entry, Strategy
@@ -33,6 +34,7 @@ class Library:
         self.stores = Stores(self.database, lambda: self.at, lambda prefix: f"{prefix}{next(ids)}")
         self.files = Files(self.database, lambda: self.at, lambda prefix: f"{prefix}{next(ids)}", largest=1000)
         self.entries = Entries(self.database, lambda: self.at, Seal(KEY), DIMENSIONS)
+        self.batches = FileBatches(self.database, lambda: self.at, lambda prefix: f"{prefix}{next(ids)}")
         self.matching = Matching(self.database)
 
     def put(self, tenant: str, store: str, texts: list[str], attributes: Attributes | None = None) -> Entry:

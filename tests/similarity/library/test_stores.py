@@ -34,7 +34,7 @@ def test_a_shared_store_opens_for_search_and_nothing_else(
     if opens:
         found = library.stores.open("other", id, policy)
         assert not found.owned
-        assert found.store.content is Content.HIDDEN
+        assert found.content is Content.HIDDEN
     else:
         with pytest.raises(NotFound):
             library.stores.open("other", id, policy)

@@ -1,0 +1,1 @@
+"""The services inside the guard: endpoints that no model upstream answers."""
