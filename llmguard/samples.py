@@ -13,7 +13,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from llmguard.settings import SampleSettings
+from llmguard.settings_samples import SampleSettings
 
 FILE: Final = "samples.sqlite3"
 NONCE_BYTES: Final = 12

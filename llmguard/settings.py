@@ -3,11 +3,13 @@
 Unknown keys are refused everywhere: a misspelt protection must not be a missing one.
 """
 
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import Field, field_serializer
 
+from llmguard.settings_frozen import Frozen
+from llmguard.settings_samples import SampleSettings
+from llmguard.settings_similarity import SimilarityAnswers, SimilaritySettings
 from llmguard.settings_values import (
     ENV_NOTE,
     LOCAL_STORES,
@@ -21,7 +23,6 @@ from llmguard.settings_values import (
     Token,
     without_password,
 )
-from similarity.setting import Disclosure
 
 EndpointName = Literal[
     "chat",
@@ -38,15 +39,8 @@ Task = Literal["chat", "embedding", "classify", "rerank"]
 Response = Literal["throttle", "challenge", "degrade", "block"]
 Parameter = Literal["refuse", "drop", "allow"]
 
-DISCLOSURE = Disclosure()
 
 EMBEDDED_MODELS: dict[str, Task] = {"smollm2-135m-instruct": "chat", "all-minilm-l6-v2": "embedding"}
-
-
-class Frozen(BaseModel):
-    """The base of all settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Server(Frozen):
@@ -315,65 +309,6 @@ class Watermark(Frozen):
     fraction: float = Field(default=1.0, ge=0, le=1, description="The share of answers that carry the mark.")
 
 
-class SimilarityAnswers(Frozen):
-    """How much answers about likeness may say. Whatever says more than the defaults needs a reason."""
-
-    edges: tuple[Annotated[float, Field(gt=-1, lt=1)], ...] = Field(
-        default=DISCLOSURE.edges, min_length=1, max_length=64, description="The borders of the score buckets, rising."
-    )
-    dither: float = Field(
-        default=DISCLOSURE.dither, ge=0, le=1, description="By how much the scores of a question move, by key."
-    )
-    lifetime: int = Field(
-        default=DISCLOSURE.lifetime,
-        ge=0,
-        description="The different questions of a tenant that are told a score of one hidden item, ever.",
-    )
-    top_k: int = Field(default=DISCLOSURE.top_k, ge=1, le=50, description="The most results of a search.")
-    same_question: float = Field(
-        default=DISCLOSURE.same_question,
-        gt=0,
-        le=1,
-        description="From this likeness on a question to a hidden store is an earlier one, and answered like it.",
-    )
-    one_length: bool = Field(default=DISCLOSURE.one_length, description="Whether answers are padded to one length.")
-    search_credits: int = Field(
-        default=20_000, ge=0, description="What searches may give away to a user in a day, in credits."
-    )
-    list_credits: int = Field(
-        default=10_000, ge=0, description="What similarity and rerank may, whose texts clients bring; in credits."
-    )
-    reason: str | None = Field(default=None, min_length=1, description="Why answers may say more than the defaults.")
-
-    @property
-    def disclosure(self) -> Disclosure:
-        """The same as the library's value."""
-        return Disclosure(
-            edges=self.edges,
-            dither=self.dither,
-            lifetime=self.lifetime,
-            top_k=self.top_k,
-            same_question=self.same_question,
-            one_length=self.one_length,
-        )
-
-    @model_validator(mode="after")
-    def _reasoned(self) -> "SimilarityAnswers":
-        if any(low >= high for low, high in pairwise(self.edges)):
-            raise ValueError("edges must rise")
-        fields = type(self).model_fields
-        wider = [
-            name
-            for name in ("lifetime", "top_k", "same_question", "search_credits", "list_credits")
-            if getattr(self, name) > fields[name].default
-        ]
-        wider += ["edges"] * (not set(self.edges) <= set(DISCLOSURE.edges))
-        wider += ["dither"] * (self.dither < DISCLOSURE.dither)
-        if wider and self.reason is None:
-            raise ValueError(f"says more than the defaults by {', '.join(wider)}, which needs a `reason`")
-        return self
-
-
 class Policy(Frozen):
     """What a key may do."""
 
@@ -397,18 +332,6 @@ class Policy(Frozen):
     )
 
 
-class SampleSettings(Frozen):
-    """Samples of prompts for abuse review. Without this block no prompt is kept anywhere."""
-
-    directory: str = Field(
-        min_length=1, description="Where they are kept, encrypted under a key derived from `secret`."
-    )
-    share: float = Field(gt=0, le=1, description="The share of requests whose prompt is kept, chosen by chance.")
-    most: int = Field(default=1000, ge=1, le=1_000_000, description="How many are kept; older ones are forgotten.")
-    keep: Seconds = Field(default=7 * 86_400.0, description="How long each is kept.")
-    max_characters: int = Field(default=8192, ge=1, le=1_000_000, description="How much of a prompt is kept.")
-
-
 class ConfiguredKey(Frozen):
     """A key that stands in the file."""
 
@@ -417,22 +340,6 @@ class ConfiguredKey(Frozen):
     user: Id = Field(description="Whose key it is.")
     tenant: Id = Field(description="Which organisation the user belongs to.")
     policy: str = Field(description="The policy that it is under.")
-
-
-class SimilaritySettings(Frozen):
-    """Vector stores, similarity and rerank."""
-
-    model: Name | None = Field(
-        default=None, description="The public embedding model that they use; without it, the only one there is."
-    )
-    directory: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Where vector stores live, of one process; without it, beside a file: store.",
-    )
-    max_file_bytes: int = Field(
-        default=16 << 20, ge=1024, le=256 << 20, description="The largest file that may be uploaded, in bytes."
-    )
 
 
 class Settings(Frozen):

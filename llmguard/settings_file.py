@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from llmguard.mistakes import Mistake, Path, SettingsError
-from llmguard.settings import Frozen, Settings
+from llmguard.settings import Settings
+from llmguard.settings_frozen import Frozen
 from llmguard.settings_references import complaints
 from llmguard.settings_yaml import Document, read_yaml
 

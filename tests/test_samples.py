@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmguard.samples import FILE, Sample, Samples, SamplesUnavailable
-from llmguard.settings import SampleSettings
+from llmguard.settings_samples import SampleSettings
 
 KEY, OTHER = bytes(range(32)), bytes(32)
 

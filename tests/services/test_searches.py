@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmguard.settings import DISCLOSURE
+from llmguard.settings_similarity import DISCLOSURE
 from similarity.setting import told
 from tests.fakes.words import WordsUpstream
 from tests.services.site import Site, opened, settings, texts
