@@ -35,9 +35,9 @@ class Holdings:
         self._clock = clock
         self._open: dict[str, Open] = {}
 
-    async def reserve(self, id: str, charges: Sequence[Charge]) -> Receipt:
-        """Hold all charges or none; raises StoreUnavailable."""
-        receipt = await self._ledger.reserve(id, charges, LEASE_S)
+    async def reserve(self, id: str, charges: Sequence[Charge], about: str | None = None) -> Receipt:
+        """Hold all charges or none, and read the note on `about` along; raises StoreUnavailable."""
+        receipt = await self._ledger.reserve(id, charges, LEASE_S, about)
         if not receipt.exceeded:
             self._open[id] = Open(charges, self._clock.monotonic())
         return receipt

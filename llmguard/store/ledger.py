@@ -61,21 +61,23 @@ class Receipt(msgspec.Struct, frozen=True):
 
     `levels` are the counters' after it, in the order of the charges. `exceeded` holds the places of the charges that
     did not fit, empty where all are held. `retry_after_s` is the time until all of them would fit if nobody else
-    spent, at least; None where waiting cannot help.
+    spent, at least; None where waiting cannot help. `note` is what was noted of the subject that was asked about.
     """
 
     levels: tuple[Level, ...]
     exceeded: tuple[int, ...] = ()
     retry_after_s: float | None = None
+    note: str | None = None
 
 
 class Ledger(Protocol):
     """The counters. Every method is atomic over all that it is given, and raises `StoreUnavailable`."""
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
         """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none.
 
-        A charge fits where spent + reserved + amount ≤ limit. An amount of 0 always fits.
+        A charge fits where spent + reserved + amount ≤ limit. An amount of 0 always fits. In the same moment the note
+        on the subject `about` is read.
         """
         ...
 
@@ -102,4 +104,8 @@ class Ledger(Protocol):
 
     async def grant(self, counter: Counter, amount: int) -> None:
         """Allow so much more for one window, or for good where there is none."""
+        ...
+
+    async def note(self, subject: str, text: str | None, lasts_s: float) -> None:
+        """Note a text on a subject, in the place of the last one, for so long; None forgets it."""
         ...

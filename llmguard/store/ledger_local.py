@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from msgspec.structs import replace
+
 from llmguard.clock import Clock
 from llmguard.store.ledger import RELEASE_S, Charge, Counter, Level, Receipt
 from llmguard.store.shelf import Kept, MemoryShelf, Shelf
@@ -44,8 +46,10 @@ class LocalLedger:
         self._came = 0
         self._held: dict[str, Reservation] = {}
         self._lease_ends = inf
+        self._notes: dict[str, tuple[str, float]] = {}
+        self._notes_before_sweep = GENERATION
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
         """Hold all charges or none; one reservation that is asked for twice is held once."""
         now = self._monotonic() + self._offset
         if now >= self._lease_ends:
@@ -67,12 +71,12 @@ class LocalLedger:
                 exceeded = True
             levels.append(Level(spent, reserved, 0.0 if gone <= now else gone - now if gone < inf else None))
         if exceeded:
-            return self._refuse(windows, charges, now)
-        if not again:
+            return replace(self._refuse(windows, charges, now), note=self._noted(about))
+        if not again and charges:
             self._hold(id, windows, charges, now + lease_s)
         if self._came >= self._batch:
             self._move(now)
-        return Receipt(tuple(levels))
+        return Receipt(tuple(levels), note=self._noted(about))
 
     async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
         """Spend what was really used, now, and let go of the rest."""
@@ -129,11 +133,26 @@ class LocalLedger:
         if window.saved:
             self._mark(window)
 
+    async def note(self, subject: str, text: str | None, lasts_s: float) -> None:
+        """Keep a note in memory."""
+        now = self._monotonic()
+        if text is None:
+            self._notes.pop(subject, None)
+            return
+        if len(self._notes) >= self._notes_before_sweep:
+            self._notes = {name: kept for name, kept in self._notes.items() if kept[1] > now}
+            self._notes_before_sweep = max(GENERATION, 2 * len(self._notes))
+        self._notes[subject] = text, now + lasts_s
+
     async def close(self) -> None:
         """Forget everything that no file keeps; what one keeps is written. Raises `StoreUnavailable`."""
         self._memory.close()
         if self._durable:
             await self._durable.close()
+
+    def _noted(self, subject: str | None) -> str | None:
+        kept = self._notes.get(subject) if self._notes and subject is not None else None
+        return kept[0] if kept is not None and kept[1] > self._monotonic() else None
 
     def _hold(self, id: str, windows: list[Kept], charges: Sequence[Charge], ends: float) -> None:
         self._held[id] = (windows, charges, ends)

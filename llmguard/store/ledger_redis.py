@@ -56,6 +56,7 @@ LEVEL: Final = -2.0
 """In place of the length of a window, that of a counter that is only ever reserved."""
 
 Levels = list[tuple[int, int, float]]
+Answer = tuple[float, list[int], Levels, str | bool]
 Rows = Sequence[tuple[float | bool, ...]]
 Answers = list[tuple[Sequence[int], Any]]
 """The places of the counters that lie together, and the answer or failure of these."""
@@ -95,19 +96,20 @@ class RedisLedger:
         self._unsettled: deque[tuple[str, Sequence[Charge], Sequence[int]]] = deque(maxlen=UNSETTLED)
         self._settler: asyncio.Task[None] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
-        self._reserve = load_script("reserve", msgspec.msgpack.Decoder(tuple[float, list[int], Levels]).decode)
+        self._reserve = load_script("reserve", msgspec.msgpack.Decoder(Answer).decode)
         self._levels = load_script("levels", msgspec.msgpack.Decoder(Levels).decode)
         self._settle, self._extend, self._grant = (load_script(name, int) for name in ("settle", "extend", "grant"))
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
-        """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none.
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
+        """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none; `about` is read along.
 
         Where that fails, what may be held is cancelled in the background: do not ask again under the same `id`.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         rows = [(_every(charge.counter), charge.limit, charge.amount, charge.forced) for charge in charges]
         try:
-            answers = await self._ask(self._reserve, [charge.counter for charge in charges], id, lease_s, rows)
+            counters = [charge.counter for charge in charges]
+            answers = await self._ask(self._reserve, counters, id, lease_s, rows, about)
         except asyncio.CancelledError:
             self._later(id, charges, [0] * len(charges))
             raise
@@ -161,6 +163,18 @@ class RedisLedger:
         """Allow so much more for one window, or for good where there is none."""
         await self._run(self._grant, [counter], "", amount, [(_every(counter),)])
 
+    async def note(self, subject: str, text: str | None, lasts_s: float) -> None:
+        """Note a text on a subject for so long; None forgets it."""
+        key = _note_key(subject)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if text is None:
+                    await self._client.execute("DEL", key)
+                else:
+                    await self._client.execute("SET", key, text, "PX", max(1, round(lasts_s * 1000)))
+        except FAILURES as error:
+            raise StoreUnavailable("Redis failed or did not answer in time") from error
+
     async def close(self) -> None:
         """Close the connections; what is not settled by now is left to the leases."""
         if self._settler is not None:
@@ -202,27 +216,42 @@ class RedisLedger:
                 raise answer
         return answers
 
-    async def _ask(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Answers:
-        """The answer, or failure, of each part: one round trip, all at once."""
-        if not counters:
+    async def _ask(
+        self,
+        script: Script,
+        counters: Sequence[Counter],
+        id: str,
+        value: float,
+        rows: Rows,
+        about: str | None = None,
+    ) -> Answers:
+        """The answer, or failure, of each part: one round trip, all at once.
+
+        The note lies with the counters of its subject, or in a part of its own.
+        """
+        if not counters and about is None:
             return []
         if not self._clustered:
-            return [(range(len(rows)), await self._answer(self._send(script, counters, id, value, rows)))]
-        parts: dict[str, list[int]] = {}
+            return [(range(len(rows)), await self._answer(self._send(script, counters, id, value, rows, about)))]
+        parts: dict[str, list[int]] = {} if about is None else {about: []}
         for place, counter in enumerate(counters):
             parts.setdefault(counter.subject, []).append(place)
         sent = [
-            (part, self._send(script, [counters[n] for n in part], id, value, [rows[n] for n in part]))
-            for part in parts.values()
+            (part, self._send(script, [counters[n] for n in part], id, value, [rows[n] for n in part], note))
+            for part, note in ((part, about if subject == about else None) for subject, part in parts.items())
         ]
         return [(part, await self._answer(request)) for part, request in sent]
 
-    def _send(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Request:
+    def _send(
+        self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows, about: str | None
+    ) -> Request:
         """Start a script on the server of its counters."""
         keys = []
         for counter in counters:
             tail = f"{{{counter.subject}}}:{counter.measure}"
             keys += [f"llmguard:quota:{tail}", f"llmguard:held:{tail}"]
+        if about is not None:
+            keys.append(_note_key(about))
         now = NEVER if self._clock is None else self._clock.monotonic()
         try:
             packed = self._encode((id, now, value, rows))
@@ -267,6 +296,10 @@ def _packed(*command: str | bytes | int) -> bytes:
     return packed
 
 
+def _note_key(subject: str) -> str:
+    return f"llmguard:note:{{{subject}}}"
+
+
 def _every(counter: Counter) -> float:
     if counter.level:
         return LEVEL
@@ -278,9 +311,12 @@ def _level(spent: int, reserved: int, reset_s: float) -> Level:
 
 
 def _receipt(answer: Any) -> Receipt:
-    retry_after_s, exceeded, levels = answer
+    retry_after_s, exceeded, levels, note = answer
     return Receipt(
-        tuple([_level(*level) for level in levels]), tuple(exceeded), None if retry_after_s < 0 else retry_after_s
+        tuple([_level(*level) for level in levels]),
+        tuple(exceeded),
+        None if retry_after_s < 0 else retry_after_s,
+        note or None,
     )
 
 
@@ -304,4 +340,5 @@ def _joined(charges: Sequence[Charge], receipts: Sequence[tuple[Sequence[int], R
         tuple([levels[place] for place in range(len(charges))]),
         tuple(sorted(part[place] for part, receipt in receipts for place in receipt.exceeded)),
         None if None in waits else max((wait for wait in waits if wait is not None), default=None),
+        next((receipt.note for _, receipt in receipts if receipt.note is not None), None),
     )

@@ -1,11 +1,16 @@
 """`on_failure: share`: without the store, each guard counts for itself against its share of every limit."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
 from llmguard.store.ledger import Charge, Counter, Ledger, Level, Receipt
 from llmguard.store.store import StoreUnavailable
+
+KEPT_S: Final = 3600.0
+"""How long a guard goes by a note that it cannot read anew."""
+MOST_KNOWN: Final = 100_000
 
 
 class ShareLedger:
@@ -13,7 +18,8 @@ class ShareLedger:
 
     While the shared one is away the guards together give at most the limit in every interval, since each gives at
     most its share; what was spent there before is not known here, so an interval that holds the failure can hold up
-    to twice the limit, and never more. Concurrency likewise. A reservation is settled where it was made.
+    to twice the limit, and never more. Concurrency likewise. A reservation is settled where it was made. Notes that were
+    read before the failure go on to hold.
     """
 
     def __init__(self, shared: Ledger, local: Ledger, replicas: int) -> None:
@@ -21,16 +27,20 @@ class ShareLedger:
         self._local = local
         self._replicas = replicas
         self._here: set[str] = set()
+        self._known: dict[str, str] = {}
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
         """Hold the amounts in the shared ledger, or against this guard's share; never raises for the shared one."""
         try:
-            return await self._shared.reserve(id, charges, lease_s)
+            receipt = await self._shared.reserve(id, charges, lease_s, about)
         except StoreUnavailable:
-            receipt = await self._local.reserve(id, [self._share(charge) for charge in charges], lease_s)
+            receipt = await self._local.reserve(id, [self._share(charge) for charge in charges], lease_s, about)
             if not receipt.exceeded:
                 self._here.add(id)
             return receipt
+        if about is not None and receipt.note != self._known.get(about):
+            await self._know(about, receipt.note)
+        return receipt
 
     async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
         """End a reservation where it was made."""
@@ -62,6 +72,20 @@ class ShareLedger:
     async def grant(self, counter: Counter, amount: int) -> None:
         """Allow more, in the shared ledger; raises StoreUnavailable."""
         await self._shared.grant(counter, amount)
+
+    async def note(self, subject: str, text: str | None, lasts_s: float) -> None:
+        """Note it for all guards; raises StoreUnavailable."""
+        await self._shared.note(subject, text, lasts_s)
+
+    async def _know(self, subject: str, text: str | None) -> None:
+        """Keep what was noted there as long as it may matter without it: who was blocked stays so."""
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        if text is None:
+            self._known.pop(subject, None)
+        else:
+            self._known[subject] = text
+        await self._local.note(subject, text, KEPT_S)
 
     def _share(self, charge: Charge) -> Charge:
         return replace(charge, limit=charge.limit // self._replicas)

@@ -1,6 +1,6 @@
 -- Hold the amounts of all charges, or of none.
--- The value is the lease in seconds, a row {every, limit, amount, forced}.
--- Returns {retry_after_s or -1, the places of the charges that did not fit, the levels}.
+-- The value is the lease in seconds, a row {every, limit, amount, forced}; a key beyond those of the rows is a note's.
+-- Returns {retry_after_s or -1, the places of the charges that did not fit, the levels, the note or false}.
 
 -- The seconds until no more than `room` is spent, if nothing further is; nil if that never comes.
 local function leaving(counter, room)
@@ -86,4 +86,5 @@ end
 for i = 1, #rows do
   levels[i] = level(open(i))
 end
-return cmsgpack.pack({retry_s, places, levels})
+local noted = KEYS[2 * #rows + 1]
+return cmsgpack.pack({retry_s, places, levels, noted and redis.call('GET', noted) or false})

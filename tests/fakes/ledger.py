@@ -20,9 +20,9 @@ class FailingLedger:
             raise StoreUnavailable("on request")
         return self._ledger
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float) -> Receipt:
+    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
         """Reserve, or fail."""
-        return await self._ask().reserve(id, charges, lease_s)
+        return await self._ask().reserve(id, charges, lease_s, about)
 
     async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
         """Settle, or fail."""
@@ -43,3 +43,7 @@ class FailingLedger:
     async def grant(self, counter: Counter, amount: int) -> None:
         """Grant, or fail."""
         await self._ask().grant(counter, amount)
+
+    async def note(self, subject: str, text: str | None, lasts_s: float) -> None:
+        """Note, or fail."""
+        await self._ask().note(subject, text, lasts_s)

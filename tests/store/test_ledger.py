@@ -311,3 +311,30 @@ def test_random_histories_agree_with_the_model(kind: str, tmp_path: Path, reques
         await local.close()
 
     check_histories(opened, 200 if "memory" in kind else 40)
+
+
+# --- notes --------------------------------------------------------------------------------------
+
+
+async def noted(ledger: Ledger, subject: str) -> str | None:
+    """The note alone: nothing is held."""
+    return (await ledger.reserve("reader", [], 0.0, subject)).note
+
+
+async def test_a_note_comes_with_the_receipt_whether_the_charges_fit_or_not(ledger: Ledger) -> None:
+    await ledger.note("key:laptop", '{"heat":1.5}', 60.0)
+    held = await ledger.reserve("a", [Charge(TOKENS, 10, 10), Charge(REQUESTS, 5, 1)], 60.0, "key:laptop")
+    assert (held.exceeded, held.note) == ((), '{"heat":1.5}')
+    refused = await ledger.reserve("b", [Charge(TOKENS, 10, 1), Charge(REQUESTS, 5, 1)], 60.0, "key:laptop")
+    assert (refused.exceeded, refused.note) == ((0,), '{"heat":1.5}')
+    assert (await ledger.reserve("c", [Charge(REQUESTS, 5, 1)], 60.0)).note is None
+    assert await noted(ledger, "key:phone") is None
+
+
+async def test_a_note_is_replaced_and_forgotten(ledger: Ledger) -> None:
+    for text in ("one", "two"):
+        await ledger.note("key:laptop", text, 60.0)
+        assert await noted(ledger, "key:laptop") == text
+    await ledger.note("key:laptop", None, 0.0)
+    assert await noted(ledger, "key:laptop") is None
+    await ledger.note("key:laptop", None, 0.0)

@@ -3,7 +3,7 @@
 import pytest
 
 from llmguard.store.ledger import Charge, Counter, Level
-from llmguard.store.ledger_local import LocalLedger
+from llmguard.store.ledger_local import GENERATION, LocalLedger
 from tests.benchmarks import ledger_histories, quotas_local
 from tests.fakes.clock import FakeClock
 
@@ -46,3 +46,15 @@ def test_the_slow_proof_in_small() -> None:
     (report,) = ledger_histories.run(1, {"memory": 2, "file, shelving": 2})
     assert [row["histories"] for row in report.rows] == [2, 2]
     assert report.failures == []
+
+
+async def test_a_note_ends_and_old_ones_are_swept() -> None:
+    clock = FakeClock()
+    ledger = LocalLedger(clock=clock)
+    for number in range(2 * GENERATION):
+        await ledger.note(f"key:{number}", "x", 60.0)
+        clock.advance(0.01)
+    assert len(ledger._notes) < 1.2 * GENERATION
+    assert (await ledger.reserve("r", [], 0.0, f"key:{2 * GENERATION - 1}")).note == "x"
+    clock.advance(60.0)
+    assert (await ledger.reserve("r", [], 0.0, f"key:{2 * GENERATION - 1}")).note is None

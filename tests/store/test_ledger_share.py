@@ -98,3 +98,20 @@ async def test_an_operator_is_told_that_nothing_was_changed() -> None:
         await site.guards[0].reset([TOKENS])
     with pytest.raises(StoreUnavailable):
         await site.guards[0].grant(TOKENS, 5)
+
+
+async def test_what_was_noted_holds_without_the_store() -> None:
+    site = Site()
+    guard, other = site.guards[0], site.guards[1]
+    await guard.note("key:a", "blocked", 3600.0)
+    assert (await guard.reserve("1", charge(1), 60, "key:a")).note == "blocked"
+    site.shared.failing = True
+    assert (await guard.reserve("2", charge(1), 60, "key:a")).note == "blocked"
+    assert (await other.reserve("3", charge(1), 60, "key:a")).note is None
+    with pytest.raises(StoreUnavailable):
+        await guard.note("key:a", None, 0.0)
+    site.shared.failing = False
+    await guard.note("key:a", None, 0.0)
+    assert (await guard.reserve("4", charge(1), 60, "key:a")).note is None
+    site.shared.failing = True
+    assert (await guard.reserve("5", charge(1), 60, "key:a")).note is None
