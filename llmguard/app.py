@@ -24,6 +24,7 @@ from llmguard.controls.logits import Logits
 from llmguard.controls.measurement import Measurement
 from llmguard.controls.models import Models
 from llmguard.controls.obfuscation import Obfuscation
+from llmguard.controls.prompts import Prompts
 from llmguard.controls.quotas import Quotas
 from llmguard.controls.sampling import Sampling
 from llmguard.controls.scores import Scores
@@ -40,6 +41,10 @@ from llmguard.pace import Pace
 from llmguard.quota.challenge import Challenges
 from llmguard.quota.holdings import Holdings
 from llmguard.samples import Samples
+from llmguard.risk.build import build_desk, webhook_of
+from llmguard.risk.desk import Desk
+from llmguard.risk.outlet import Outlet
+from llmguard.risk.standing import Standings
 from llmguard.services.embedder import Embedder
 from llmguard.services.similarity import Similarity
 from llmguard.settings import AnyUpstream, Settings
@@ -89,6 +94,9 @@ class App:
         self._ledger = ledger_of(settings.store, store, clock)
         self._holdings = Holdings(self._ledger, clock)
         self._challenges = Challenges(derive(self._secret, "challenges"), clock, secrets.randbelow)
+        self._standings = Standings()
+        self._outlet = Outlet(metrics, webhook_of(settings.alerts, clock, metrics))
+        self._desk = self._build_desk(settings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._open: set[Upstream] = set()
@@ -120,6 +128,11 @@ class App:
     def ledger(self) -> Ledger:
         """The counters of quotas."""
         return self._ledger
+
+    @property
+    def desk(self) -> Desk | None:
+        """Detection; None where nothing is watched."""
+        return self._desk
 
     @property
     def clock(self) -> Clock:
@@ -205,6 +218,10 @@ class App:
                 self._spawn(self._generation.counters.start())
                 self._spawn(self._holdings.keep())
                 self._spawn(self._similarity.keep())
+                if self._desk is not None:
+                    self._spawn(self._desk.run())
+                if self._outlet.webhook is not None:
+                    self._spawn(self._outlet.webhook.run())
                 await send({"type": "lifespan.startup.complete"})
         await self.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -222,6 +239,7 @@ class App:
             update={
                 "secret": old.settings.secret,
                 "store": old.settings.store,
+                "alerts": old.settings.alerts,
                 "server": settings.server.model_copy(update=listening),
             }
         )
@@ -230,6 +248,11 @@ class App:
             for name, upstream in old.upstreams.items()
             if settings.upstreams.get(name) == old.settings.upstreams[name]
         }
+        if self._desk is not None:
+            self._desk.reload(settings)
+        elif (desk := self._build_desk(settings)) is not None:
+            self._desk = desk
+            self._spawn(desk.run())
         self._generation = self._generate(settings, kept, old.counters.loaded)
         self._older = [generation for generation in (*self._older, old) if generation.running]
         self._start(upstream for name, upstream in self._generation.upstreams.items() if name not in kept)
@@ -254,9 +277,21 @@ class App:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._audit.close)
             stack.push_async_callback(self._store.close)
+            if self._desk is not None:
+                stack.push_async_callback(self._desk.close)
             for upstream in self._open:
                 stack.push_async_callback(upstream.close)
             stack.push_async_callback(self._similarity.close)
+
+    def _build_desk(self, settings: Settings) -> Desk | None:
+        return build_desk(
+            settings,
+            ledger=self._ledger,
+            standings=self._standings,
+            outlet=self._outlet,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
 
     def _generate(
         self, settings: Settings, kept: Mapping[str, Upstream], counted: Mapping[str, TokenCounter]
@@ -305,7 +340,17 @@ class App:
             Models(catalogue, upstreams),
             Sampling(self._samples(settings), settings.samples.share if settings.samples else 0.0, chance),
             Decoding(settings, self._holdings),
-            Quotas(settings, self._holdings, self._challenges, upstreams, counters, self._metrics),
+            Quotas(
+                settings,
+                self._holdings,
+                self._challenges,
+                upstreams,
+                counters,
+                self._metrics,
+                self._standings,
+                self._clock,
+            ),
+            Prompts(settings, self._desk, self._standings, self._challenges, upstreams, self._clock),
             Watermark(settings, derive(self._secret, "watermark"), chance),
             Scores(settings, derive(self._secret, "scores"), self._holdings),
             Obfuscation(secrets.token_hex),

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from llmguard.mistakes import Mistake, SettingsError
-from llmguard.settings import EmbeddedUpstream, Model, Policy, Settings, StoreSettings
+from llmguard.settings import EmbeddedUpstream, Model, Policy, Prompts, Settings, StoreSettings
 from llmguard.settings_values import MIN_SECRET_BYTES
 
 SECRET_FILE = "secret"  # noqa: S105  a file's name
@@ -30,7 +30,7 @@ def default_settings(directory: Path, token_bytes: Callable[[int], bytes] = secr
             "smollm2": Model(task="chat", upstream="builtin", model="smollm2-135m-instruct"),
             "minilm": Model(task="embedding", upstream="builtin", model="all-minilm-l6-v2"),
         },
-        policies={"public": Policy()},
+        policies={"public": Policy(prompts=Prompts())},
     )
 
 

@@ -51,7 +51,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     principal is nobody, and so it stays where `mode: observe` lets a request pass without a key.
     `observed` holds (control, code) of the denials that were let pass, `reservation` what is held of the quotas,
     `headers` what the answer will carry besides the guard's own, `marks` the watermarks of its text,
-    `sampled` that its prompt is kept for review.
+    `sampled` that its prompt is kept for review. `note` is what is noted of the key where its prompts are watched,
+    `solved` says that it did the work of a challenge.
     """
 
     id: str
@@ -73,6 +74,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     reservation: Reservation | None = None
     marks: Marks | None = None
     sampled: bool = False
+    note: str | None = None
+    solved: bool = False
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 

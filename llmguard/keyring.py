@@ -52,6 +52,10 @@ class Keyring:
         found = next((record for record in self._configured.values() if record.id == id), None)
         return found or await self._store.get_key(id)
 
+    async def records(self) -> list[KeyRecord]:
+        """Every key, valid or not. Raises `StoreUnavailable`."""
+        return [*self._configured.values(), *await self._store.list_keys()]
+
     def forget(self, id: str) -> None:
         """Drop what is remembered of a key, now."""
         # An answer of the store that is still under way is then too old to be remembered.

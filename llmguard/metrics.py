@@ -26,6 +26,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "quota_refunded_tokens": ("Of these, tokens that were not used and given back.", ()),
     "quota_overrun_tokens": ("Tokens that upstreams used beyond what was held.", ()),
     "quota_denials": ("Limits that a request did not fit into.", ("per", "of", "every_s")),
+    "prompts": ("Prompts handed in to detection; one of nothing is not read.", ("outcome",)),
+    "second_looks": ("Prompts looked at a second time, or shed because too many waited.", ("outcome",)),
+    "risk_changes": ("Changes of state, of keys and clusters.", ("scope", "before", "state")),
+    "webhooks": ("Alerts delivered, given up after all tries, or dropped because too many waited.", ("outcome",)),
     "upstream_errors": ("Attempts at an upstream that failed.", ("upstream", "code")),
 }
 RESERVED, REFUNDED, OVERRUN = ("quota_reserved_tokens",), ("quota_refunded_tokens",), ("quota_overrun_tokens",)
@@ -53,6 +57,7 @@ class Tally(msgspec.Struct):
     counts: dict[tuple[str, ...], int] = msgspec.field(default_factory=dict)
     times: dict[tuple[str, str], Times] = msgspec.field(default_factory=dict)
     in_flight: int = 0
+    standing: dict[str, int] = msgspec.field(default_factory=dict)
 
     def count(self, amount: int, *key: str) -> None:
         """Add to a counter."""
@@ -74,6 +79,8 @@ class Tally(msgspec.Struct):
             mine.counts = [a + b for a, b in zip(mine.counts, times.counts, strict=True)]
             mine.total += times.total
         self.in_flight += other.in_flight
+        for state, keys in other.standing.items():
+            self.standing[state] = self.standing.get(state, 0) + keys
 
 
 class Metrics:
@@ -119,6 +126,30 @@ class Metrics:
         """Count an attempt that failed."""
         self._tally.count(1, "upstream_errors", upstream, code)
 
+    def prompt_seen(self, read: bool) -> None:
+        """Count a prompt."""
+        self._tally.count(1, "prompts", "read" if read else "empty")
+
+    def prompts_lost(self, count: int) -> None:
+        """Count prompts that never came to be judged, because the store was away for too long."""
+        self._tally.count(count, "prompts", "lost")
+
+    def second_look(self, outcome: str, count: int = 1) -> None:
+        """Count prompts that were looked at again (`done`), or not (`shed`)."""
+        self._tally.count(count, "second_looks", outcome)
+
+    def risk_changed(self, scope: str, before: str, state: str) -> None:
+        """Count a change of state."""
+        self._tally.count(1, "risk_changes", scope, before, state)
+
+    def standing(self, states: Iterable[tuple[str, int]]) -> None:
+        """How many keys are in each state but the normal one."""
+        self._tally.standing = dict(states)
+
+    def webhook(self, outcome: str) -> None:
+        """Count an alert that was delivered or given up."""
+        self._tally.count(1, "webhooks", outcome)
+
     def begin(self) -> None:
         """A request is in flight."""
         self._tally.in_flight += 1
@@ -154,6 +185,7 @@ def _of_another(file: Path) -> Tally:
         os.kill(int(file.stem), 0)
     except ProcessLookupError:
         tally.in_flight = 0
+        tally.standing = {}
     return tally
 
 
@@ -179,6 +211,10 @@ class _Exposition(Collector):
                 if kind == name:
                     histogram.add_metric((endpoint,), _cumulative(times), times.total)
             yield histogram
+        flagged = GaugeMetricFamily("llmguard_flagged_keys", "Keys in a state but the normal one.", labels=("state",))
+        for state, keys in self._tally.standing.items():
+            flagged.add_metric((state,), keys)
+        yield flagged
         yield GaugeMetricFamily(
             "llmguard_in_flight_requests", "Requests being served now.", value=self._tally.in_flight
         )

@@ -91,6 +91,13 @@ class StoreSettings(Frozen):
         return without_password(url)
 
 
+class Alerts(Frozen):
+    """Where changes of risk are told, besides the admin API."""
+
+    webhook: HttpUrl | None = Field(default=None, description="A URL that each is posted to, signed; needs `secret`.")
+    secret: Token | None = Field(default=None, description=f"What signs them (Standard Webhooks). {ENV_NOTE}")
+
+
 class Admin(Frozen):
     """The operator's API; without a token it is shut."""
 
@@ -354,6 +361,7 @@ class Settings(Frozen):
     server: Server = Field(default=Server(), description="The listening side.")
     store: StoreSettings = Field(default=StoreSettings(), description="Where keys and counters live.")
     admin: Admin = Field(default=Admin(), description="The operator's API; without a token it is shut.")
+    alerts: Alerts = Field(default=Alerts(), description="Where changes of risk are told.")
     upstreams: dict[Id, AnyUpstream] = Field(description="The places where models run, by name.")
     models: dict[Name, Model] = Field(description="The public models, by name.")
     groups: dict[Id, tuple[str, ...]] = Field(

@@ -161,6 +161,27 @@ def private_labels(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complain
             yield (*path, "budget"), "is less than epsilon: not one label could be told"
 
 
+def responses(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
+    """A policy that degrades who is flagged says how; no response stands twice, and none after a block."""
+    for name, policy in entries(tree, "policies"):
+        respond = items(table(policy, "prompts"), "respond")
+        path: Path = ("policies", name, "prompts", "respond")
+        for place, response in enumerate(respond):
+            if response in respond[:place]:
+                yield (*path, place), "stands there already"
+            elif "block" in respond[:place]:
+                yield (*path, place), "stands after a block, where nothing is served"
+            elif response == "degrade" and not table(policy, "degrade"):
+                yield (*path, place), "needs `degrade` in the policy, with a model or max_output_tokens"
+
+
+def webhooks(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
+    """A webhook's posts are signed."""
+    alerts = table(tree, "alerts")
+    if alerts.get("webhook") is not None and alerts.get("secret") is None:
+        yield ("alerts", "secret"), "is needed: what is posted to the webhook is signed with it"
+
+
 def policies_of_keys(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
     """A key's policy exists, and no two keys have one id."""
     policies = table(tree, "policies")
@@ -183,6 +204,7 @@ def secrets(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
     holders: list[tuple[Path, object]] = [
         (("secret",), tree.get("secret")),
         (("admin", "token"), table(tree, "admin").get("token")),
+        (("alerts", "secret"), table(tree, "alerts").get("secret")),
         *((("keys", index, "secret"), key.get("secret"))
           for index, key in enumerate(items(tree, "keys")) if isinstance(key, dict)),
     ]  # fmt: skip
@@ -242,6 +264,8 @@ CHECKS: tuple[Callable[[Entry, Mapping[str, str]], Iterator[Complaint]], ...] = 
     patterns,
     degrading,
     private_labels,
+    responses,
+    webhooks,
     policies_of_keys,
     secrets,
     processes,

@@ -14,5 +14,6 @@ def changed_needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
         "server.port": (old.server.port, new.server.port),
         "server.workers": (old.server.workers, new.server.workers),
         "store": (old.store, new.store),
+        "alerts": (old.alerts, new.alerts),
     }
     return tuple(key for key, (before, after) in pairs.items() if before != after)

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from llmguard.mark import FORMATS, format_of
 from llmguard.mistakes import Path, dotted
+from llmguard.risk.build import vocabulary_file
 from llmguard.settings import AnyUpstream, OpenAIUpstream, Policy, Settings
 
 
@@ -39,12 +40,8 @@ POLICY_GAPS: tuple[Gap, ...] = (
         lambda policy: policy.outputs is not None and "embeddings" in policy.endpoints,
         "embeddings are not withheld or reduced by this version where the policy names that endpoint",
     ),
-    Gap(
-        ("prompts",),
-        lambda policy: policy.prompts is not None and policy.prompts.detect,
-        "prompt streams are not watched by this version",
-    ),
 )
+NOT_WATCHED = "prompt streams are not watched: MiniLM's vocabulary is missing; pip install 'llmguard[embedded]'"
 NOT_MADE = "texts are not marked in this scheme, which slows a model down or gives its key away; use gumbel"
 
 
@@ -59,6 +56,8 @@ def notices(settings: Settings) -> Iterator[Notice]:
         for gap in POLICY_GAPS:
             if gap.asked(policy):
                 yield Notice(dotted(("policies", name, *gap.path)), gap.message)
+        if policy.prompts is not None and policy.prompts.detect and vocabulary_file() is None:
+            yield Notice(dotted(("policies", name, "prompts")), NOT_WATCHED)
         yield from unmarked(name, policy, settings)
 
 

@@ -41,8 +41,14 @@ def keys(policy: Policy) -> list[str]:
 def test_every_protection_that_is_not_enforced_is_named() -> None:
     assert keys(EVERY_PROTECTION) == [
         "policies.p.outputs.embeddings",
-        "policies.p.prompts",
     ]
+
+
+def test_prompts_are_not_watched_without_a_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmguard.unenforced.vocabulary_file", lambda: None)
+    policy = Policy(prompts=Prompts())
+    assert keys(policy) == ["policies.p.prompts"]
+    assert keys(Policy(prompts=Prompts(detect=False))) == []
 
 
 @pytest.mark.parametrize(

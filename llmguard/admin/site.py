@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from llmguard.admin.keys import keys_router
 from llmguard.admin.openapi import describe
 from llmguard.admin.samples import samples_router
+from llmguard.admin.risk import risk_router
 from llmguard.admin.spend import spend_router
 from llmguard.audit_log import AuditLog
 from llmguard.clock import Clock
@@ -23,6 +24,7 @@ from llmguard.errors import Denial, GuardError, Refused
 from llmguard.keyring import Keyring
 from llmguard.metrics import Metrics
 from llmguard.samples import Samples
+from llmguard.risk.desk import Desk
 from llmguard.settings import Settings
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
@@ -64,6 +66,9 @@ class Service(Protocol):
     def audit(self) -> AuditLog: ...
 
     @property
+    def desk(self) -> Desk | None: ...
+
+    @property
     def key_pepper(self) -> bytes: ...
 
     async def ready(self) -> bool: ...
@@ -91,6 +96,10 @@ def admin_site(service: Service) -> FastAPI:
     )
     site.include_router(
         samples_router(lambda: service.samples, service.audit, service.clock),
+        dependencies=[Depends(_operator(service))],
+    )
+    site.include_router(
+        risk_router(lambda: service.desk, lambda: service.settings, lambda: service.keyring),
         dependencies=[Depends(_operator(service))],
     )
     for kind, answer in _ERRORS.items():

@@ -7,31 +7,34 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from llmguard.clock import Clock
 from llmguard.control import Step
 from llmguard.counters import Counters
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange, Outcome
 from llmguard.metrics import Metrics
-from llmguard.quota.challenge import LIFETIME_S, Challenges
+from llmguard.quota.challenge import CHALLENGE, LIFETIME_S, Challenges
+from llmguard.quota.degrade import degraded
 from llmguard.quota.headers import RateLimitHeaders
 from llmguard.quota.holdings import Holdings
 from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, input_bound, needs, pooling_needs
 from llmguard.quota.reservation import Reservation
 from llmguard.quota.rules import MEASURES, Applied, Rule, Rules
+from llmguard.risk.response import reply
+from llmguard.risk.standing import NORMAL, Standings, subject
 from llmguard.settings import Decoding, Outputs, Settings
 from llmguard.store.ledger import Charge, Counter, Receipt
 from llmguard.store.store import StoreUnavailable
 from llmguard.upstreams.upstream import TokenCounter, Upstream
 from llmguard.wire.answer import Event
 from llmguard.wire.completions import CompletionRequest
-from llmguard.wire.engine_fields import foreign
 from llmguard.wire.model_request import ModelRequest
 from llmguard.wire.pooling import EmbeddingRequest, PoolingRequest
 from llmguard.wire.weight import Weight
 
 NO_DECODING: Final = Decoding()
 NO_OUTPUTS: Final = Outputs()
-CHALLENGE, SOLUTION, DEGRADED = b"x-llmguard-challenge", b"x-llmguard-solution", b"x-llmguard-degraded"
+SOLUTION: Final = b"x-llmguard-solution"
 INLINE_BYTES: Final = 16_384
 """A longer body is tokenized in a thread: it would hold up everybody else for over 5 ms."""
 TOKENS_AT, INPUT_AT, OUTPUT_AT, CREDITS_AT = (
@@ -40,7 +43,7 @@ TOKENS_AT, INPUT_AT, OUTPUT_AT, CREDITS_AT = (
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A request as it would be sent, and what it would hold."""
+    """A request as it would be sent, and what it would hold; `about` is whose standing is read along."""
 
     exchange: Exchange
     request: ModelRequest | None
@@ -48,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True):
     needs: Needs
     charges: tuple[Charge, ...]
     keep: bool
+    weight: int
+    about: str | None
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -60,7 +65,8 @@ class Quotas(Step):
 
     In every interval of a limit's length no more is generated than the limit, however many ask at once: what could be
     generated counts from before it is, what was counts for a whole window after its end. `mode: observe` spends
-    beyond the limit and notes it.
+    beyond the limit and notes it. Who is throttled spends a multiple. The standing of the key, where its prompts are
+    watched, is read in the same round trip.
     """
 
     def __init__(
@@ -71,6 +77,8 @@ class Quotas(Step):
         upstreams: Mapping[str, Upstream],
         counters: Counters,
         metrics: Metrics,
+        standings: Standings,
+        clock: Clock,
     ) -> None:
         self._rules = Rules(settings)
         self._told: dict[Applied, RateLimitHeaders] = {}
@@ -83,6 +91,8 @@ class Quotas(Step):
         self._upstreams = upstreams
         self._counters = counters
         self._metrics = metrics
+        self._standings = standings
+        self._clock = clock
 
     async def admit(self, exchange: Exchange) -> Exchange | Denial:
         """Hold what the request may take, or say when to come back."""
@@ -90,12 +100,12 @@ class Quotas(Step):
         if plan is None:
             return exchange
         try:
-            receipt = await self._holdings.reserve(exchange.id, plan.charges)
+            receipt = await self._holdings.reserve(exchange.id, plan.charges, plan.about)
             if receipt.exceeded and self._modes(plan, receipt) == {"degrade"}:
                 cheaper = await self._degraded(plan)
                 if cheaper is not None:
                     plan = cheaper
-                    receipt = await self._holdings.reserve(exchange.id, plan.charges)
+                    receipt = await self._holdings.reserve(exchange.id, plan.charges, plan.about)
         except StoreUnavailable:
             return Denial("store_unavailable", retry_after_s=1.0)
         return self._denied(plan, receipt) if receipt.exceeded else self._held(plan, receipt)
@@ -118,7 +128,7 @@ class Quotas(Step):
         if outcome.scores is not None and not outcome.code:
             told = min(held.needs.credits, outcome.scores * self._prices.score)
             taken = (*taken[:CREDITS_AT], told, *taken[CREDITS_AT + 1 :])
-        await self._holdings.settle(exchange.id, [taken[place] for place in held.places])
+        await self._holdings.settle(exchange.id, held.spent(taken))
         need, given, made = held.needs, taken[INPUT_AT], taken[OUTPUT_AT]
         over = max(0, given - need.input_tokens) + max(0, made - need.output_tokens)
         self._metrics.settled(need.input_tokens + need.output_tokens, given + made, over)
@@ -126,7 +136,7 @@ class Quotas(Step):
     # --- what a request would hold ---------------------------------------------------------
 
     async def _plan(self, exchange: Exchange) -> Plan | None:
-        """None where no limit holds, or nothing is asked that has a price."""
+        """None where no limit holds and nothing is watched, or nothing is asked that has a price."""
         if exchange.endpoint.weight is not None:
             return await self._weighed(exchange, exchange.endpoint.weight(exchange.asked))
         request, pooling, target = exchange.request, exchange.pooling, exchange.target
@@ -134,56 +144,80 @@ class Quotas(Step):
         if sent is None or target is None:
             return None
         applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, exchange.model)
-        if not applied.rules:
+        if not applied.rules and _watched(exchange) is None:
             return None
         counter = self._counters.of(exchange.model)
         given = await _counted(counter, sent, target.model, exchange.body_bytes)
         if request is not None:
-            if cap(request) is None:
+            if cap(request) is None and applied.rules:
                 request = capped(request, self._cap(exchange, request, applied.rules, given))
             need = needs(request, given, self._prices)
         elif pooling is not None:
             need = pooling_needs(pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
-        charges = self._charges(exchange, applied, need)
-        return Plan(exchange, request, applied, need, charges, keep=counter is not None)
+        return self._planned(exchange, request, applied, need, keep=counter is not None)
 
     async def _weighed(self, exchange: Exchange, weight: Weight) -> Plan | None:
         """What a request to a service would hold, which has its texts embedded by the similarity model."""
         name = self._similarity
         applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, name)
-        if not applied.rules:
+        if not applied.rules and _watched(exchange) is None:
             return None
         given = 0
         request = EmbeddingRequest(model=name, input=list(weight.texts))
         if weight.texts and (target := self._models.get(name)) is not None:
             given = await _counted(self._counters.of(name), request, target.model, exchange.body_bytes)
         need = Needs(request, given, 0, weight.scores * self._prices.score)
-        return Plan(exchange, None, applied, need, self._charges(exchange, applied, need), keep=False)
+        return self._planned(exchange, None, applied, need, keep=False)
 
-    def _charges(self, exchange: Exchange, applied: Applied, need: Needs) -> tuple[Charge, ...]:
+    def _planned(
+        self, exchange: Exchange, request: ModelRequest | None, applied: Applied, need: Needs, *, keep: bool
+    ) -> Plan:
+        about = _watched(exchange)
+        multiple = 1 if about is None else self._multiple(exchange)
+        charges, solved = self._charges(exchange, applied, need, multiple)
+        if solved:
+            exchange = replace(exchange, solved=True)
+        return Plan(exchange, request, applied, need, charges, keep, multiple, about)
+
+    def _multiple(self, exchange: Exchange) -> int:
+        """What the spending of a key is multiplied by, by what was last heard of it here."""
+        standing, prompts = self._standings.of(exchange.principal.key), exchange.policy.prompts
+        if standing is NORMAL or prompts is None or prompts.automation == "allowed" or self._observe:
+            return 1
+        return reply(standing, prompts.respond, self._clock.time()).weight
+
+    def _charges(
+        self, exchange: Exchange, applied: Applied, need: Needs, weight: int
+    ) -> tuple[tuple[Charge, ...], bool]:
+        """What is to be held, and whether that is with the solution of a challenge."""
         solution = exchange.head.headers.get(SOLUTION)
-        amounts, counters = need.amounts, applied.counters(exchange.principal)
+        counters = applied.counters(exchange.principal)
+        amounts = need.amounts
         if solution is None and not self._observe:
             return tuple(
                 [
-                    Charge(counter, rule.limit, amounts[rule.place])
+                    Charge(
+                        counter,
+                        rule.limit,
+                        amounts[rule.place] if weight == 1 else rule.weighed(amounts[rule.place], weight),
+                    )
                     for rule, counter in zip(applied.rules, counters, strict=True)
                 ]
-            )
+            ), False
         solved = None if solution is None else self._challenges.solution(exchange.principal.key, solution)
         charges = tuple(
             Charge(
                 counter,
                 rule.limit,
-                amounts[rule.place],
+                rule.weighed(amounts[rule.place], weight),
                 self._observe or (solved is not None and rule.on_exceed == "challenge"),
             )
             for rule, counter in zip(applied.rules, counters, strict=True)
         )
         if solved is None:
-            return charges
+            return charges, False
         # One use: the challenge is a quota of one request, for longer than it is valid.
-        return *charges, Charge(Counter(f"challenge:{solved}", "uses", 2.0 * LIFETIME_S), 1, 1)
+        return (*charges, Charge(Counter(f"challenge:{solved}", "uses", 2.0 * LIFETIME_S), 1, 1)), True
 
     def _cap(self, exchange: Exchange, request: ModelRequest, rules: Sequence[Rule], given: int) -> int:
         """The policy's cap on one choice, or what the tightest limit can ever hold beside the input."""
@@ -216,8 +250,9 @@ class Quotas(Step):
         return replace(
             exchange,
             request=plan.request,
-            reservation=Reservation(plan.charges, places, plan.needs, keep=plan.keep),
+            reservation=Reservation(plan.charges, places, plan.needs, keep=plan.keep, weight=plan.weight),
             observed=observed,
+            note=receipt.note,
             headers=exchange.headers + self._headers(plan.applied).of(receipt.levels),
         )
 
@@ -243,24 +278,15 @@ class Quotas(Step):
         return {plan.rules[place].on_exceed for place in receipt.exceeded if place < len(plan.rules)}
 
     async def _degraded(self, plan: Plan) -> Plan | None:
-        """The same request at a lower price, as the policy says; None where it would be the same."""
-        exchange, degrade = plan.exchange, plan.exchange.policy.degrade
-        request, said = exchange.request, []
-        if degrade is None or request is None:
-            return None
-        own = cap(request)
-        if degrade.max_output_tokens is not None and (own is None or own > degrade.max_output_tokens):
-            exchange = replace(exchange, request=capped(request, degrade.max_output_tokens))
-            said.append("max_output_tokens")
-        if degrade.model is not None and degrade.model != exchange.model:
-            target = self._models[degrade.model]
-            if not foreign(request, self._upstreams[target.upstream].extensions):
-                exchange = replace(exchange, model=degrade.model, target=target)
-                said.append("model")
-        if not said:
-            return None
-        told = (DEGRADED, ", ".join(said).encode())
-        return await self._plan(replace(exchange, headers=(*exchange.headers, told)))
+        """The plan of the same request at a lower price; None where it would be the same."""
+        cheaper = degraded(plan.exchange, self._models, self._upstreams)
+        return None if cheaper is None else await self._plan(cheaper)
+
+
+def _watched(exchange: Exchange) -> str | None:
+    """Whose standing is to be read; None where prompts are not watched, or nobody asks."""
+    prompts, key = exchange.policy.prompts, exchange.principal.key
+    return subject(key) if prompts is not None and prompts.detect and key else None
 
 
 async def _counted(

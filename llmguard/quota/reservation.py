@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec import UnsetType
 
-from llmguard.quota.needs import Needs
+from llmguard.quota.needs import Amounts, Needs
 from llmguard.store.ledger import Charge
 from llmguard.wire.answer import Event
 from llmguard.wire.chat_answer import AnswerCall, Choice, ChunkChoice, DeltaFunction
@@ -15,17 +15,32 @@ class Reservation:
     """The charges that are held, in the order of the rules' `places`, and a meter of the text relayed.
 
     The meter is the one thing of an exchange that changes, and only the quotas' control turns it. The texts themselves
-    are kept where somebody can count their tokens (`keep`).
+    are kept where somebody can count their tokens (`keep`). `weight` is what was held, and will be spent, is multiplied
+    by.
     """
 
-    __slots__ = ("charges", "kept", "needs", "places", "relayed_bytes")
+    __slots__ = ("_weight", "charges", "kept", "needs", "places", "relayed_bytes")
 
-    def __init__(self, charges: tuple[Charge, ...], places: tuple[int, ...], needs: Needs, *, keep: bool) -> None:
+    def __init__(
+        self, charges: tuple[Charge, ...], places: tuple[int, ...], needs: Needs, *, keep: bool, weight: int = 1
+    ) -> None:
+        self._weight = weight
         self.charges = charges
         self.places = places
         self.needs = needs
         self.relayed_bytes = 0
         self.kept: list[str] | None = [] if keep else None
+
+    def spent(self, taken: Amounts) -> list[int]:
+        """What is spent of each charge, for these amounts that were taken."""
+        if self._weight == 1:
+            return [taken[place] for place in self.places]
+        return [
+            taken[place]
+            if charge.counter.level
+            else max(taken[place], min(taken[place] * self._weight, max(charge.amount, taken[place])))
+            for place, charge in zip(self.places, self.charges, strict=True)
+        ]
 
     def relay(self, event: Event) -> None:
         """Count what an event gives away."""

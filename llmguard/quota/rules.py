@@ -53,6 +53,10 @@ class Rule(msgspec.Struct, frozen=True):
         """The counter of a subject of this scope."""
         return Counter(subject(self.per, id), self.measure, self.every_s, self.of == "concurrent")
 
+    def weighed(self, amount: int, weight: int) -> int:
+        """What a throttled request spends: a multiple, as far as one request fits into the limit; levels stay."""
+        return amount if weight == 1 or self.of == "concurrent" else max(amount, min(amount * weight, self.limit))
+
     @property
     def title(self) -> str:
         """How it is called towards a client: `20000 tokens per user every 60s`."""

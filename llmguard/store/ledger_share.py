@@ -18,8 +18,8 @@ class ShareLedger:
 
     While the shared one is away the guards together give at most the limit in every interval, since each gives at
     most its share; what was spent there before is not known here, so an interval that holds the failure can hold up
-    to twice the limit, and never more. Concurrency likewise. A reservation is settled where it was made. Notes that were
-    read before the failure go on to hold.
+    to twice the limit, and never more. Concurrency likewise. A reservation is settled where it was made. Notes
+    that were read before the failure go on to hold.
     """
 
     def __init__(self, shared: Ledger, local: Ledger, replicas: int) -> None:

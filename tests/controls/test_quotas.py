@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from llmguard.controls.quotas import CHALLENGE, DEGRADED
 from llmguard.errors import Denial, UpstreamFailure
 from llmguard.mark import Mark
-from llmguard.quota.challenge import solve
+from llmguard.quota.challenge import CHALLENGE, solve
+from llmguard.quota.degrade import DEGRADED
 from llmguard.quota.holdings import LEASE_S
 from llmguard.store.ledger import Counter, Level
 from llmguard.wire.chat import ChatRequest

@@ -8,12 +8,9 @@ from prompts.detector import Detector, Reading
 from prompts.scorer import ids_of
 from tests.prompts.corpora import Corpus, made_up
 from tests.prompts.sessions import ATTACKS, HONEST, mixture, styled, templates
-from tests.prompts.vocabulary import tokens
+from tests.prompts.vocabulary import TEMPLATE_WORDS, tokens
 
-TEMPLATE_WORDS = (
-    "classify sentiment following review positive negative neutral translate sentence formal french keep tone"
-)
-TOKENS = tokens(tuple(TEMPLATE_WORDS.split()))
+TOKENS = tokens(TEMPLATE_WORDS)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,93 @@
+"""Who asks by machine: prompts are watched, and a flagged key meets what its policy says."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from llmguard.clock import Clock
+from llmguard.control import Step
+from llmguard.errors import Denial
+from llmguard.exchange import Exchange
+from llmguard.quota.challenge import CHALLENGE, Challenges
+from llmguard.quota.degrade import degraded
+from llmguard.risk.desk import Desk
+from llmguard.risk.response import Reply, reply
+from llmguard.risk.sight import Memory, said, sight_of, site_of
+from llmguard.risk.standing import NORMAL, Standings
+from llmguard.settings import Settings
+from llmguard.upstreams.upstream import Upstream
+from llmguard.wire.model_request import ModelRequest
+
+INLINE_CHARACTERS: Final = 800
+"""A longer text is read in a thread: a hostile one of 4,096 characters takes 20 ms."""
+PATIENCE_S: Final = 60.0
+"""A block that lasts longer is none to wait for."""
+
+
+class Prompts(Step):
+    """Judges a request by what is held against its key, then hands its prompts in.
+
+    The standing came with the quotas, so it stands behind them: what is refused here is given back there. Every block
+    looks alike, whatever gave rise to it. `mode: observe` and `automation: allowed` record, and refuse nothing.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        desk: Desk | None,
+        standings: Standings,
+        challenges: Challenges,
+        upstreams: Mapping[str, Upstream],
+        clock: Clock,
+    ) -> None:
+        self._models = settings.models
+        self._observe = settings.mode == "observe"
+        self._desk = desk
+        self._standings = standings
+        self._challenges = challenges
+        self._upstreams = upstreams
+        self._clock = clock
+        self._memory = Memory()
+
+    @property
+    def on_error(self) -> Literal["deny", "allow"]:
+        """Deny: what cannot be judged is not served."""
+        return "deny"
+
+    async def admit(self, exchange: Exchange) -> Exchange | Denial:
+        """Refuse, degrade or let pass."""
+        prompts, request = exchange.policy.prompts, exchange.request
+        key = exchange.principal.key
+        if self._desk is None or request is None or prompts is None or not prompts.detect or not key:
+            return exchange
+        standing = self._standings.hear(key, exchange.note)
+        refusal = None
+        if standing is not NORMAL and prompts.automation == "watched":
+            met = reply(standing, prompts.respond, self._clock.time())
+            refusal = self._refusal(exchange, met)
+            if met.degrade and not self._observe:
+                exchange = degraded(exchange, self._models, self._upstreams) or exchange
+        if refusal is None or refusal.code == "challenge_required" or self._observe:
+            # Who does not do the work goes on being judged; a block ends when it was said to end.
+            await self._hand_in(self._desk, exchange, request)
+        return refusal or exchange
+
+    def _refusal(self, exchange: Exchange, met: Reply) -> Denial | None:
+        if met.left_s is not None:
+            return Denial("rate_limit_exceeded", retry_after_s=met.left_s, hopeless=met.left_s > PATIENCE_S)
+        if met.difficulty is not None and not exchange.solved:
+            challenge = self._challenges.issue(exchange.principal.key, met.difficulty)
+            return Denial("challenge_required", headers=((CHALLENGE, challenge.encode()),))
+        return None
+
+    async def _hand_in(self, desk: Desk, exchange: Exchange, request: ModelRequest) -> None:
+        now, site = self._clock.time(), site_of(exchange.principal.ip)
+        sights = []
+        for whole in said(request):
+            text = self._memory.newly(exchange.principal.key, whole)
+            if len(text) <= INLINE_CHARACTERS:
+                ids = desk.read(text)
+            else:
+                ids = await asyncio.to_thread(desk.read, text)
+            sights.append(sight_of(exchange, request, ids, site, now))
+        await desk.take(sights)
