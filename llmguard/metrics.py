@@ -165,6 +165,12 @@ class Metrics:
             draft.write_bytes(msgspec.msgpack.encode(self._tally))
             draft.replace(self._shared / self._file)
 
+    def registry(self) -> CollectorRegistry:
+        """The figures of this process alone, as they are whenever somebody asks."""
+        registry = CollectorRegistry()
+        registry.register(_Exposition(self._tally))
+        return registry
+
     def exposition(self) -> bytes:
         """The figures in Prometheus' text format."""
         tally = Tally()

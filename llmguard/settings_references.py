@@ -169,7 +169,7 @@ def responses(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
         for place, response in enumerate(respond):
             if response in respond[:place]:
                 yield (*path, place), "stands there already"
-            elif "block" in respond[:place]:
+            elif "block" in respond[:place] and response in ("throttle", "challenge", "degrade"):
                 yield (*path, place), "stands after a block, where nothing is served"
             elif response == "degrade" and not table(policy, "degrade"):
                 yield (*path, place), "needs `degrade` in the policy, with a model or max_output_tokens"

@@ -330,6 +330,25 @@ policies:
     assert [(m.line, m.key) for m in mistakes(content)] == expected(content)
 
 
+def test_responses_and_alerts() -> None:
+    content = """\
+secret: env:LLMGUARD_SECRET
+alerts: {webhook: "https://ops.example/hook"}
+upstreams: {up: {kind: openai, base_url: "http://h"}}
+models: {a: {task: chat, upstream: up, model: x}}
+policies:
+  p: {prompts: {respond: [throttle, challenge, block]}}
+  q: {prompts: {respond: [throttle, degrade, throttle]}}
+  r: {prompts: {respond: [block, challenge]}}
+"""
+    assert [(m.key, m.line) for m in mistakes(content)] == [
+        ("alerts.secret", 2),
+        ("policies.q.prompts.respond[1]", 7),
+        ("policies.q.prompts.respond[2]", 7),
+        ("policies.r.prompts.respond[1]", 8),
+    ]
+
+
 def test_name_that_is_not_plain_is_quoted_in_the_key() -> None:
     content = text(models="models:\n  gpt-4.1: {task: chats, upstream: up, model: x}")
     assert [m.key for m in mistakes(content)] == ['models["gpt-4.1"].task']

@@ -49,6 +49,7 @@ class Risk(BaseModel):
 
     scope: Scope
     id: str
+    policy: str
     state: State
     prompts: int
     log10_e: float

@@ -43,6 +43,24 @@ def serve(
     raise typer.Exit(run(config, host=host, port=port, workers=workers, socket_fd=socket_fd))
 
 
+@app.command()
+def detect_worker(
+    config: Annotated[Path, typer.Option(help="Settings file of the guards; its store is Redis.")],
+    part: Annotated[str, typer.Option(help="Which share of the tenants, as N/M: the N-th of M workers.")] = "1/1",
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="A port of the loopback for Prometheus metrics.")
+    ] = None,
+) -> None:
+    """Judge the prompts that guards on one Redis send: one worker for each share of the tenants.
+
+    A second worker of the same share waits until the first one ends.
+    """
+    # numpy and redis, which no other command needs.
+    from llmguard.cli.detect_worker import run  # noqa: PLC0415
+
+    raise typer.Exit(run(config, part=part, metrics_port=metrics_port))
+
+
 def show_version(wanted: bool) -> None:
     """Print the version and stop."""
     if not wanted:

@@ -96,6 +96,14 @@ def solve(challenge: str) -> str:
     raise ValueError("no number below maxnumber solves this challenge")
 
 
+def hardness(challenge: str) -> int | None:
+    """The numbers among which the answer is; None for what is no challenge."""
+    try:
+        return msgspec.json.decode(base64.b64decode(challenge), type=Challenge).maxnumber
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        return None
+
+
 def _digest(salt: str, number: int) -> str:
     return hashlib.sha256(f"{salt}{number}".encode()).hexdigest()
 

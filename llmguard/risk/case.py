@@ -14,6 +14,7 @@ class Case:
     key: str
     user: str
     tenant: str
+    policy: str = ""
     standing: Standing = NORMAL
     ladder: Ladder = ()
     excused: bool = False

@@ -21,7 +21,7 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """How a principal stands. Times are Unix seconds; `flagged_after_prompts` counts scored prompts.
+    """How a principal stands. Times are Unix seconds; `prompts` counts all that were handed in.
 
     `excused` says that the policy allows automation: it is recorded, and met by nothing. `members` are the keys of a
     cluster, and those of a user or tenant that were seen.
@@ -29,6 +29,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     scope: Scope
     id: str
+    policy: str = ""
     state: State = "normal"
     prompts: int = 0
     log10_e: float = 0.0

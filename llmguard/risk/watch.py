@@ -56,13 +56,21 @@ class Watch:
 
     def meet(self, sight: Sight, standing: Standing) -> None:
         """Take up a key with the standing that was noted of it elsewhere or before."""
-        case = self._cases[sight.key] = Case(sight.key, sight.user, sight.tenant, standing)
+        case = self._cases[sight.key] = Case(sight.key, sight.user, sight.tenant, standing=standing)
         self._follow(case, sight)
         case.state = self._state(case, sight.at)
         self._warm(case)
         if len(self._cases) > MOST:
             gone, _ = self._cases.popitem(last=False)
             self._hot.pop(gone, None)
+
+    def adopt(self, key: str, standing: Standing, now: float) -> None:
+        """Go by the standing that is noted elsewhere, and tell nobody: after a rebuilding, which may know less."""
+        case = self._cases.get(key)
+        if case is not None and not case.excused:
+            case.standing = standing
+            case.state = self._state(case, now)
+            self._warm(case)
 
     def see(self, sight: Sight) -> Change | None:
         """Take one prompt; None where it changes nothing that others must know."""
@@ -115,6 +123,7 @@ class Watch:
         return Report(
             scope="key",
             id=key,
+            policy=case.policy,
             state=self._state(case, now),
             prompts=case.prompts,
             log10_e=_evidence(case),
@@ -171,6 +180,7 @@ class Watch:
         """Keep to the policy that the key is under now."""
         policy = self.policies.get(sight.policy)
         prompts = (policy.prompts if policy is not None else None) or NO_PROMPTS
+        case.policy = sight.policy
         case.ladder, case.excused = prompts.respond, prompts.automation == "allowed"
         case.threshold = threshold(prompts)
         case.seen_at = sight.at
@@ -182,9 +192,9 @@ class Watch:
         alone = own >= case.threshold
         both = alone or (reading.flagged and reading.flagged_after is None and pooled >= case.threshold)
         change = own - case.own if alone else pooled - case.pooled if case.cluster == reading.cluster else 0.0
-        case.prompts, case.own, case.pooled, case.cluster = reading.prompts, own, pooled, reading.cluster
+        case.prompts, case.own, case.pooled, case.cluster = case.prompts + 1, own, pooled, reading.cluster
         if both and case.flagged_at is None:
-            case.flagged_at, case.flagged_after = now, reading.prompts
+            case.flagged_at, case.flagged_after = now, case.prompts
         return Weighed(both, (own if alone else pooled) - case.threshold, change)
 
     def _cool(self, case: Case, now: float) -> tuple[Alert, ...]:
