@@ -40,11 +40,11 @@ from llmguard.metrics import Metrics
 from llmguard.pace import Pace
 from llmguard.quota.challenge import Challenges
 from llmguard.quota.holdings import Holdings
-from llmguard.samples import Samples
 from llmguard.risk.build import build_desk, webhook_of
 from llmguard.risk.desk import Desk
 from llmguard.risk.outlet import Outlet
 from llmguard.risk.standing import Standings
+from llmguard.samples import Samples
 from llmguard.services.embedder import Embedder
 from llmguard.services.similarity import Similarity
 from llmguard.settings import AnyUpstream, Settings

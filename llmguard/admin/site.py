@@ -15,16 +15,16 @@ from starlette.exceptions import HTTPException
 
 from llmguard.admin.keys import keys_router
 from llmguard.admin.openapi import describe
-from llmguard.admin.samples import samples_router
 from llmguard.admin.risk import risk_router
+from llmguard.admin.samples import samples_router
 from llmguard.admin.spend import spend_router
 from llmguard.audit_log import AuditLog
 from llmguard.clock import Clock
 from llmguard.errors import Denial, GuardError, Refused
 from llmguard.keyring import Keyring
 from llmguard.metrics import Metrics
-from llmguard.samples import Samples
 from llmguard.risk.desk import Desk
+from llmguard.samples import Samples
 from llmguard.settings import Settings
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable

@@ -12,14 +12,13 @@ from llmguard.quota.challenge import CHALLENGE, Challenges
 from llmguard.quota.degrade import degraded
 from llmguard.risk.desk import Desk
 from llmguard.risk.response import Reply, reply
-from llmguard.risk.sight import Memory, said, sight_of, site_of
+from llmguard.risk.sight import Asked, Memory, said, sight_of, site_of
 from llmguard.risk.standing import NORMAL, Standings
 from llmguard.settings import Settings
 from llmguard.upstreams.upstream import Upstream
-from llmguard.wire.model_request import ModelRequest
 
 INLINE_CHARACTERS: Final = 800
-"""A longer text is read in a thread: a hostile one of 4,096 characters takes 20 ms."""
+"""Longer texts are read in a thread: a hostile one of 4,096 characters takes 20 ms."""
 PATIENCE_S: Final = 60.0
 """A block that lasts longer is none to wait for."""
 
@@ -56,7 +55,7 @@ class Prompts(Step):
 
     async def admit(self, exchange: Exchange) -> Exchange | Denial:
         """Refuse, degrade or let pass."""
-        prompts, request = exchange.policy.prompts, exchange.request
+        prompts, request = exchange.policy.prompts, exchange.request or exchange.pooling
         key = exchange.principal.key
         if self._desk is None or request is None or prompts is None or not prompts.detect or not key:
             return exchange
@@ -80,14 +79,11 @@ class Prompts(Step):
             return Denial("challenge_required", headers=((CHALLENGE, challenge.encode()),))
         return None
 
-    async def _hand_in(self, desk: Desk, exchange: Exchange, request: ModelRequest) -> None:
+    async def _hand_in(self, desk: Desk, exchange: Exchange, request: Asked) -> None:
         now, site = self._clock.time(), site_of(exchange.principal.ip)
-        sights = []
-        for whole in said(request):
-            text = self._memory.newly(exchange.principal.key, whole)
-            if len(text) <= INLINE_CHARACTERS:
-                ids = desk.read(text)
-            else:
-                ids = await asyncio.to_thread(desk.read, text)
-            sights.append(sight_of(exchange, request, ids, site, now))
-        await desk.take(sights)
+        texts = [self._memory.newly(exchange.principal.key, whole) for whole in said(request)]
+        if sum(map(len, texts)) <= INLINE_CHARACTERS:
+            read = [desk.read(text) for text in texts]
+        else:
+            read = await asyncio.to_thread(lambda: [desk.read(text) for text in texts])
+        await desk.take([sight_of(exchange, request, ids, site, now) for ids in read])

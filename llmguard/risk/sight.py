@@ -5,15 +5,20 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from llmguard.exchange import Exchange
-from llmguard.wire.chat import ChatRequest, UserMessage
+from llmguard.quota.needs import cap
+from llmguard.wire.chat import UserMessage
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.content_parts import TextPart
 from llmguard.wire.model_request import ModelRequest
+from llmguard.wire.pooling import ClassifyRequest, EmbeddingRequest, PoolingRequest, texts
+
+Asked: TypeAlias = ModelRequest | PoolingRequest
 
 MOST_KEYS: Final = 100_000
 SITE_BITS: Final = {4: 24, 6: 64}
@@ -68,8 +73,10 @@ class Memory:
         return text
 
 
-def said(request: ModelRequest) -> list[str]:
-    """What the user says in a request: the last user turn of a chat, every prompt of a completion."""
+def said(request: Asked) -> list[str]:
+    """What the user says in a request: the last user turn of a chat, every prompt of a completion, every input."""
+    if isinstance(request, ClassifyRequest | EmbeddingRequest):
+        return texts(request)
     if isinstance(request, CompletionRequest):
         return [request.prompt] if isinstance(request.prompt, str) else list(request.prompt)
     turn = next((message for message in reversed(request.messages) if isinstance(message, UserMessage)), None)
@@ -90,24 +97,18 @@ def site_of(address: str) -> str:
     return str(kind((int(ip), SITE_BITS[ip.version]), strict=False))
 
 
-def sight_of(exchange: Exchange, request: ModelRequest, ids: Iterable[int], site: str, now: float) -> Sight:
+def sight_of(exchange: Exchange, request: Asked, ids: Iterable[int], site: str, now: float) -> Sight:
     """A prompt of this exchange."""
     who = exchange.principal
-    cap = request.max_tokens
-    if isinstance(request, ChatRequest) and request.max_completion_tokens is not None:
-        cap = request.max_completion_tokens
-    return Sight(
-        at=now,
-        key=who.key,
-        user=who.user,
-        tenant=who.tenant,
-        policy=who.policy,
-        site=site,
-        ids=array("H", ids).tobytes(),
+    sight = Sight(now, who.key, who.user, who.tenant, who.policy, site, array("H", ids).tobytes())
+    if isinstance(request, ClassifyRequest | EmbeddingRequest):
+        return sight
+    return replace(
+        sight,
         parameters=_parameters(request),
         biased=bool(request.logit_bias),
         logprobs=bool(request.logprobs),
-        most=cap or 0,
+        most=cap(request) or 0,
     )
 
 
