@@ -65,7 +65,7 @@ class Seal:
         """An entry as it was."""
         try:
             return self._decode(self._cipher.decrypt(sealed[:NONCE], sealed[NONCE:], None))
-        except (InvalidTag, msgspec.MsgspecError) as error:
+        except (InvalidTag, msgspec.MsgspecError, ValueError) as error:
             raise ValueError("this entry is damaged, or of a guard with another secret") from error
 
 

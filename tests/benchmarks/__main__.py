@@ -27,6 +27,7 @@ from tests.benchmarks import (
     similarity,
     start,
     stream,
+    watched,
     watermark,
     watermark_served,
 )
@@ -47,6 +48,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "watermark_served": watermark_served.run,
     "similarity": similarity.run,
     "prompts": prompts.run,
+    "watched": watched.run,
     "side_channels": side_channels.run,
 }
 
