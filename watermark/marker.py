@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from watermark.ngrams import NONE, Tokens, identities
+from watermark.ngrams import NONE
 from watermark.scheme import Floats, Keys, Scheme, drawn
 
 
@@ -45,7 +45,7 @@ class Marker:
         self._generator = generator
         self._prompt: int | None = None
         self._surprise = 0.0
-        self._used: set[int] = set()
+        self._used: set[tuple[int, ...]] = set()
 
     def __call__(self, weights: Floats, context: Sequence[int]) -> int:
         """The next token."""
@@ -61,13 +61,14 @@ class Marker:
         answered = len(context) - self._prompt
         if self._left(weights, answered):
             return drawn(weights, self._generator)
-        seen = self._context(context, answered)
-        if self._marking.scheme.context_once:
-            state = int(identities(seen[np.newaxis])[0])
-            if state in self._used:
+        scheme = self._marking.scheme
+        reach = min(scheme.width, len(context) if scheme.prompted else answered)
+        seen = (NONE,) * (scheme.width - reach) + tuple(context[len(context) - reach :])
+        if scheme.context_once:
+            if seen in self._used:
                 return drawn(weights, self._generator)
-            self._used.add(state)
-        return self._marking.scheme.mark(self._key, weights, seen, self._generator)
+            self._used.add(seen)
+        return scheme.mark(self._key, weights, np.array(seen, np.int64), self._generator)
 
     def _left(self, weights: Floats, answered: int) -> bool:
         return (
@@ -82,11 +83,3 @@ class Marker:
         limit = self._marking.max_probability
         # Without a limit the vocabulary need not be read for it.
         return limit < 1 and float(weights.max()) > limit * float(weights.sum())
-
-    def _context(self, context: Sequence[int], answered: int) -> Tokens:
-        scheme = self._marking.scheme
-        reach = min(scheme.width, len(context) if scheme.prompted else answered)
-        found = np.full(scheme.width, NONE, np.int64)
-        if reach:
-            found[-reach:] = context[len(context) - reach :]
-        return found

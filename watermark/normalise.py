@@ -55,5 +55,6 @@ def _look_alikes() -> Mapping[str, str]:
 
 
 def _mostly_ascii(text: str) -> bool:
-    letters = [letter for letter in text if letter.isalpha()]
-    return sum(map(str.isascii, letters)) * 2 > len(letters)
+    letters = sum(map(str.isalpha, text))
+    # Of ASCII and letters, counted without keeping a letter of a long text.
+    return sum(letter.isascii() and letter.isalpha() for letter in text) * 2 > letters

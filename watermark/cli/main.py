@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from watermark.cli.options import Detecting, Issuing
+from watermark.cli.options import Detecting, Issuing, Rotating
 
 Scheme = Literal[
     "gumbel-sglang",
@@ -36,6 +36,10 @@ Vocabulary = Annotated[
     int | None, typer.Option(min=1, help="The engine's vocabulary, for kgw and unigram; else the tokenizer's.")
 ]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id: wm_…")]
+Unmarked = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|DIR", help="Unmarked texts: a key under which they look marked is passed over."),
+]
 Secret = Annotated[
     str,
     typer.Option(
@@ -118,10 +122,7 @@ def issue(
     scheme: Annotated[Scheme, typer.Option(help="How it marks.")] = "gumbel-vllm",
     context_width: Width = None,
     vocabulary: Vocabulary = None,
-    unmarked: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|DIR", help="Unmarked texts: a key under which they look marked is passed over."),
-    ] = None,
+    unmarked: Unmarked = None,
     secret: Secret = "env:LLMGUARD_SECRET",  # noqa: S107  the name of a variable
     as_json: Json = False,
 ) -> None:
@@ -144,13 +145,17 @@ def list_keys(registry: Registry, as_json: Json = False) -> None:
 def rotate(
     registry: Registry,
     id: KeyId,
+    unmarked: Unmarked = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="PATH-OR-MODEL-NAME", help="The key's tokenizer, which --unmarked needs.")
+    ] = None,
     secret: Secret = "env:LLMGUARD_SECRET",  # noqa: S107  the name of a variable
     as_json: Json = False,
 ) -> None:
     """Issue a key's successor, which marks from now on; the old one goes on verifying."""
     from watermark.cli import manage  # noqa: PLC0415  as above
 
-    raise typer.Exit(manage.rotate(registry, id, secret, as_json))
+    raise typer.Exit(manage.rotate(registry, id, Rotating(unmarked, tokenizer, secret), as_json))
 
 
 @keys.command("revoke")

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from watermark.cli.options import Issuing
+from watermark.cli.options import Issuing, Rotating
 from watermark.detector import Detector
 from watermark.documents.reading import documents
 from watermark.keys import issuing
@@ -63,11 +63,13 @@ def list_keys(path: Path, as_json: bool) -> int:
     return _done(lambda: _registry(path).records(), lambda records: _listed(records, as_json))
 
 
-def rotate(path: Path, id: str, secret: str, as_json: bool) -> int:
+def rotate(path: Path, id: str, options: Rotating, as_json: bool) -> int:
     """Issue a successor and show it."""
 
     def work() -> KeyRecord:
-        return issuing.rotate(_registry(path), _master(secret), id, accept=_any, now=_now())
+        registry = _registry(path)
+        accept = _any if options.unmarked is None else _screen_as(registry, id, options.unmarked, options.tokenizer)
+        return issuing.rotate(registry, _master(options.secret), id, accept=accept, now=_now())
 
     return _done(work, lambda record: _show(record, as_json))
 
@@ -163,6 +165,19 @@ def _screen(unmarked: str | None, order: Order, tokenizer: TextTokenizer) -> Acc
         return screened(np.exp(np.array([detector.log_p(text)[0] for text in texts])))
 
     return accept
+
+
+def _screen_as(registry: FileRegistry, id: str, unmarked: str, tokenizer: str | None) -> Accept:
+    """The screen of a key's successor, by the tokenizer that the key pins."""
+    if tokenizer is None:
+        raise BadUsageError("--unmarked needs the --tokenizer of the key's model")
+    order = next((record for record in registry.records() if record.id == id), None)
+    if order is None:
+        raise UnknownKeyError(f"no watermark key has the id {id}")
+    found = load(tokenizer)
+    if found.digest != order.tokenizer:
+        raise BadUsageError("the key is for another tokenizer")
+    return _screen(unmarked, order, found)
 
 
 def _public(record: KeyRecord) -> dict[str, object]:

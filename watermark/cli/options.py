@@ -34,3 +34,12 @@ class Issuing:
     vocabulary: int | None
     unmarked: str | None
     secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rotating:
+    """The options of `keys rotate`."""
+
+    unmarked: str | None
+    tokenizer: str | None
+    secret: str

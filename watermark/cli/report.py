@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, TextIO
@@ -13,6 +14,8 @@ from rich.text import Text
 from watermark.examination import Examination
 from watermark.verdict import Answer
 
+MOST_ROWS = 1000
+"""Of marked documents, and of others: a table is kept until it is complete."""
 PIPE_WIDTH = 200
 """Columns of a table that no terminal bounds: every field on one line."""
 WORDS: Mapping[Answer, tuple[str, str]] = {
@@ -79,11 +82,12 @@ class JsonReport:
 
 
 class TableReport:
-    """A table, and under it what the verdicts mean."""
+    """A table, and under it what the verdicts mean. Of very many documents it has the first, and the first marked."""
 
     def __init__(self, out: TextIO) -> None:
         self._console = Console(file=out, width=None if out.isatty() else PIPE_WIDTH)
         self._table = Table("document", "verdict", "key", "tokens", "scored", "p", "why")
+        self._found: Counter[Answer] = Counter()
 
     def __enter__(self) -> Report:
         return self
@@ -93,6 +97,9 @@ class TableReport:
     ) -> None:
         if kind is None:
             self._console.print(self._table)
+            if self._left_out():
+                counts = ", ".join(f"{count:,} {WORDS[answer][0]}" for answer, count in self._found.items())
+                self._console.print(f"Not all are shown: {counts}. --json says a line of each.")
             self._console.print(
                 Text("A mark that is found tells whose key the text was issued under, not who used it. ")
                 + Text("One that is not found proves nothing: a paraphrase has none.")
@@ -101,11 +108,22 @@ class TableReport:
     def add(self, examination: Examination) -> None:
         """Its row."""
         verdict = examination.verdict
+        self._found[verdict.answer] += 1
+        if self._shown(verdict.answer) > MOST_ROWS:
+            return
         word, style = WORDS[verdict.answer]
         key = verdict.key_id if verdict.answer == "marked" else None
         cells = (key or "", str(verdict.tokens), str(verdict.scored), power_of_ten(verdict.log10_p), verdict.reason)
         # Text: a file's name is not markup.
         self._table.add_row(Text(printable(examination.name)), Text(word, style), *map(Text, cells))
+
+    def _shown(self, answer: Answer) -> int:
+        """How many there are of a verdict's kind: marked, or any other."""
+        marked = self._found["marked"]
+        return marked if answer == "marked" else self._found.total() - marked
+
+    def _left_out(self) -> bool:
+        return max(self._shown("marked"), self._shown("not_marked")) > MOST_ROWS
 
 
 def power_of_ten(log10_p: float | None) -> str:

@@ -1,15 +1,16 @@
 """The text of a file's bytes, by format. Pure."""
 
+import codecs
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 from markdown_it import MarkdownIt
 from pypdf import PdfReader
 from pypdf.errors import DeprecationError, PyPdfError
-from selectolax.lexbor import LexborHTMLParser
 
 from watermark.documents.document import Unreadable
+from watermark.documents.page import EndlessTag, Page
 
 MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -18,10 +19,8 @@ MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-UNSEEN = ["script", "style", "template", "noscript", "head"]
-BLOCKS = "p, div, li, tr, h1, h2, h3, h4, h5, h6, pre, blockquote, section, article, br, dt, dd"
-BREAK = "\u2029"
-"""A block's end, in a character that no parser takes for white space of the source."""
+MARKDOWN_PIECE = 1 << 15
+"""Characters of Markdown rendered at once: rendering takes hundreds of times their memory."""
 MOST_PAGES = 2000
 DAMAGE = (
     PyPdfError,
@@ -40,32 +39,66 @@ DAMAGE = (
 
 def plain(content: bytes) -> str:
     """UTF-8, or UTF-16 and UTF-32 with their mark. Raises `Unreadable` for anything else, with the place."""
-    encoding = next((encoding for mark, encoding in MARKS if content.startswith(mark)), "utf-8")
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        if b"\0" in content:
-            raise Unreadable("it is a binary file") from error
-        raise Unreadable(f"it is not text in one encoding: byte {error.start} is no {encoding.upper()}") from error
-    if "\0" in text:
-        raise Unreadable("it is a binary file")
-    return text
+    decoder = Decoder()
+    return decoder.text(content, last=True)
+
+
+class Decoder:
+    """Text out of bytes as they come, in the encoding that their first ones tell."""
+
+    def __init__(self) -> None:
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._encoding = ""
+        self._before = 0
+
+    def text(self, content: bytes, *, last: bool) -> str:
+        """The next bytes' text; the first call has at least four, if there are as many. Raises `Unreadable`."""
+        if self._decoder is None:
+            self._encoding = next((encoding for mark, encoding in MARKS if content.startswith(mark)), "utf-8")
+            self._decoder = codecs.getincrementaldecoder(self._encoding)()
+        waiting = len(self._decoder.getstate()[0])
+        try:
+            text = self._decoder.decode(content, final=last)
+        except UnicodeDecodeError as error:
+            if b"\0" in content:
+                raise Unreadable("it is a binary file") from error
+            place = self._before - waiting + error.start
+            raise Unreadable(f"it is not text in one encoding: byte {place} is no {self._encoding.upper()}") from error
+        if "\0" in text:
+            raise Unreadable("it is a binary file")
+        self._before += len(content)
+        return text
 
 
 def html(content: bytes) -> str:
-    """What a reader sees: without scripts and styles, a paragraph a block."""
-    tree = LexborHTMLParser(plain(content))
-    tree.strip_tags(UNSEEN)
-    for block in tree.css(BLOCKS):
-        block.insert_before(BREAK)
-        block.insert_after(BREAK)
-    blocks = (tree.body.text() if tree.body is not None else "").split(BREAK)
-    return "\n\n".join(block for block in (" ".join(block.split()) for block in blocks) if block)
+    """What a reader sees: without scripts and styles, a paragraph a block. Raises `Unreadable`."""
+    return _page(plain(content))
 
 
 def markdown(content: bytes) -> str:
     """Its prose and code, without the marks."""
-    return html(MarkdownIt("commonmark").render(plain(content)).encode())
+    text, renderer = plain(content), MarkdownIt("commonmark")
+    return "\n\n".join(page for piece in pieces(text, MARKDOWN_PIECE) if (page := _page(renderer.render(piece))))
+
+
+def pieces(text: str, size: int) -> Iterator[str]:
+    """A text in pieces of at most `size` characters, cut behind a paragraph, a line or a word, where there is one."""
+    start = 0
+    while start < len(text):
+        end = start + size
+        if end < len(text):
+            places = (text.rfind(mark, start, end) + len(mark) for mark in ("\n\n", "\n", " "))
+            # A mark that is not found gives a place before its length.
+            end = next((place for place in places if place > start + 1), end)
+        yield text[start:end]
+        start = end
+
+
+def _page(text: str) -> str:
+    try:
+        return Page().read(text)
+    except EndlessTag as error:
+        raise Unreadable("a tag or a comment in it does not end") from error
 
 
 def pdf(content: bytes) -> str:

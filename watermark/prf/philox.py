@@ -14,13 +14,14 @@ Words: TypeAlias = NDArray[np.uint32]
 Keys: TypeAlias = NDArray[np.uint64]
 Floats: TypeAlias = NDArray[np.float32]
 
-M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+MULTIPLIER_0, MULTIPLIER_1 = 0xD2511F53, 0xCD9E8D57
+M0, M1 = np.uint64(MULTIPLIER_0), np.uint64(MULTIPLIER_1)
 W0, W1 = 0x9E3779B9, 0xBB67AE85
 ROUNDS = 10
 LOW = np.uint64(0xFFFFFFFF)
 HIGH = np.uint64(32)
 CONTEXT_TAG = 0x574D4358
-TOKEN_TAG = np.uint32(0x574D544B)
+TOKEN_TAG = 0x574D544B
 BLOCK = 4
 LAST_WORD = 2**32 - 1
 DROPPED = np.uint32(8)
@@ -72,7 +73,7 @@ def context_state(keys: Keys, contexts: NDArray[np.integer]) -> State:
 
 
 def one_context_state(key: int, context: Sequence[int]) -> State:
-    """`context_state` of one key and one context [width], in Python's integers: for so little they are quicker."""
+    """`context_state` of one key and one context [width]: for so little Python's integers are quicker."""
     low, high = key & LAST_WORD, key >> 32
     state = (CONTEXT_TAG, len(context), 0, 0)
     for offset in range(0, len(context), BLOCK):
@@ -81,12 +82,7 @@ def one_context_state(key: int, context: Sequence[int]) -> State:
             for place in range(BLOCK)
         ]
         x0, x1, x2, x3 = (old ^ new for old, new in zip(state, block, strict=True))
-        for turn in range(ROUNDS):
-            wide0, wide1 = x0 * int(M0), x2 * int(M1)
-            low_key, high_key = (low ^ offset) + turn * W0 & LAST_WORD, high + turn * W1 & LAST_WORD
-            x0, x2 = wide1 >> 32 ^ x1 ^ low_key, wide0 >> 32 ^ x3 ^ high_key
-            x1, x3 = wide1 & LAST_WORD, wide0 & LAST_WORD
-        state = (x0, x1, x2, x3)
+        state = _in_integers(x0, x1, x2, x3, low ^ offset, high)
     return State(*(np.full(1, word, np.uint32) for word in state))
 
 
@@ -100,6 +96,14 @@ def uniforms(keys: Keys, states: State, tokens: NDArray[np.integer]) -> Floats:
     words = _outputs(keys, states, places >> np.uint32(2))
     which = np.broadcast_to(places & np.uint32(3), words.x0.shape)
     return _fractions(np.choose(which, words))
+
+
+def few_uniforms(key: int, state: State, tokens: Sequence[int]) -> Floats:
+    """`uniforms` [n] of few tokens for one key and one context, which Python's integers have sooner."""
+    s0, s1, s2, s3 = (int(word[0]) for word in state)
+    low, high = key & LAST_WORD ^ s3, key >> 32 ^ TOKEN_TAG
+    outputs = [_in_integers(token >> 2, s0, s1, s2, low, high)[token & 3] for token in tokens]
+    return _fractions(np.array(outputs, np.uint32))
 
 
 def vocabulary(key: Keys, state: State, size: int) -> Floats:
@@ -117,9 +121,17 @@ def halves(keys: Keys) -> tuple[Words, Words]:
     return (whole & LOW).astype(np.uint32), (whole >> HIGH).astype(np.uint32)
 
 
+def _in_integers(x0: int, x1: int, x2: int, x3: int, low: int, high: int) -> tuple[int, int, int, int]:
+    for _ in range(ROUNDS):
+        wide0, wide1 = x0 * MULTIPLIER_0, x2 * MULTIPLIER_1
+        x0, x1, x2, x3 = wide1 >> 32 ^ x1 ^ low, wide1 & LAST_WORD, wide0 >> 32 ^ x3 ^ high, wide0 & LAST_WORD
+        low, high = low + W0 & LAST_WORD, high + W1 & LAST_WORD
+    return x0, x1, x2, x3
+
+
 def _outputs(keys: Keys, states: State, counters: Words) -> State:
     low, high = halves(keys)
-    return philox(State(counters, states.x0, states.x1, states.x2), low ^ states.x3, high ^ TOKEN_TAG)
+    return philox(State(counters, states.x0, states.x1, states.x2), low ^ states.x3, high ^ np.uint32(TOKEN_TAG))
 
 
 def _fractions(words: Words) -> Floats:

@@ -10,13 +10,20 @@ import numpy as np
 
 from watermark.ngrams import NONE, States, Tokens, identities
 from watermark.prf import murmur3, philox
-from watermark.scheme import Floats, Keys
+from watermark.scheme import Floats, Keys, drawn
 from watermark.statistics.tails import log_gamma_tail, log_weighted_gamma_tail
 
 ACCESS = "the distribution after temperature, top-k and top-p, and the choice of the token"
 DISTORTION = "none over random keys for the first use of a context"
-FEW = 1 / 8
-"""Below this share of possible tokens it is quicker to hash each than the vocabulary by blocks of four."""
+FEW = 6
+"""Up to so many tokens are hashed one by one in Python's integers, which is quicker than as an array."""
+SOME = 1 / 8
+"""Below this share of likely tokens it is quicker to hash each than the vocabulary by blocks of four."""
+RARE = 1e-5
+"""Tokens less than this times as likely as the likeliest are left to chance, all together by one true coin.
+
+They are most of a vocabulary and hardly ever drawn; hashing them would take as long as the rest of sampling.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +55,23 @@ class Vllm:
         return log_gamma_tail(counts, scores)
 
     def mark(self, key: Keys, weights: Floats, context: Tokens, generator: np.random.Generator) -> int:
-        """The argmax under the key; no randomness is used."""
-        possible = np.flatnonzero(weights)
+        """The argmax under the key of the likely tokens; by a true coin of their chance, a draw from the rare ones."""
+        likely = np.flatnonzero(weights > weights.max() * RARE)
+        some = weights[likely]
+        if likely.size < weights.size and generator.random() * weights.sum() > some.sum():
+            rare = weights.copy()
+            rare[likely] = 0.0
+            if rare.any():  # Two ways to sum may differ where there is none.
+                return drawn(rare, generator)
+        return int(likely[_first(some, self._uniforms(key, context, likely, weights.size))])
+
+    def _uniforms(self, key: Keys, context: Tokens, tokens: Tokens, vocabulary: int) -> Floats:
         state = philox.one_context_state(int(key[0]), context.tolist())
-        if possible.size < FEW * weights.size:
-            uniforms = philox.uniforms(key[0], state, possible)
-        else:
-            uniforms = philox.vocabulary(key[0], state, weights.size)[possible]
-        return _argmax(weights, possible, uniforms.astype(np.float64))
+        if tokens.size <= FEW:
+            return philox.few_uniforms(int(key[0]), state, tokens.tolist()).astype(np.float64)
+        if tokens.size < SOME * vocabulary:
+            return philox.uniforms(key[0], state, tokens).astype(np.float64)
+        return philox.vocabulary(key[0], state, vocabulary)[tokens].astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +141,8 @@ class Sglang:
     def mark(self, key: Keys, weights: Floats, context: Tokens, generator: np.random.Generator) -> int:
         """The argmax under the key; no randomness is used."""
         possible = np.flatnonzero(weights)
-        return _argmax(weights, possible, murmur3.uniforms(key[0], _contexts(context[np.newaxis]), possible))
+        uniforms = murmur3.uniforms(key[0], _contexts(context[np.newaxis]), possible)
+        return int(possible[_first(weights[possible], uniforms)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +197,9 @@ def _exponentials(uniforms: Floats) -> Floats:
     return uniforms
 
 
-def _argmax(weights: Floats, possible: Tokens, uniforms: Floats) -> int:
+def _first(weights: Floats, uniforms: Floats) -> int:
     # The same order as log p - log(-log u), with one logarithm less.
-    return int(possible[np.argmin(-np.log(uniforms) / weights[possible])])
+    return int(np.argmax(np.log(uniforms) / weights))
 
 
 def _contexts(contexts: Tokens) -> murmur3.Words:

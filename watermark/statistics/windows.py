@@ -14,6 +14,9 @@ Tail: TypeAlias = Callable[[Floats, Floats], Floats]
 
 SHORTEST = 50
 MOST_SPANS = 5
+WHOLE, BEST, SEVERAL = 0.9, 0.05, 0.05
+"""The shares of the error that the three looks may spend. Most texts are marked throughout or not at all, and a
+window that holds a mark has evidence to spare: the whole pays a tenth, each other look a factor of twenty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,10 @@ def search(terms: Floats, tail: Tail, log_alpha: float) -> Search:
     """The best of three looks at a text's terms [n]: as a whole, in its best window, in its best few windows.
 
     Windows have lengths 50, 100, 200 … and stride half their length; with M of them,
-    p = 3 min(p_whole, M p_best, 5 min_y C(M, y) p_y), where p_y is the tail of y disjoint windows
-    together. Each factor is a union bound, so p is valid whatever was chosen. `windows` are those
-    with M p <= alpha.
+    p = min(p_whole / 0.9, M p_best / 0.05, 5 min_y C(M, y) p_y / 0.05), where p_y is the tail of y
+    disjoint windows together. Each factor is a union bound, so p is valid whatever was chosen: the
+    shares are fixed and sum to 1. A text of at most two shortest windows is looked at once, as a
+    whole, and pays nothing. `windows` are those with M p <= alpha.
     """
     sums = np.concatenate([[0.0], np.cumsum(terms)])
     whole = float(tail(np.array([float(terms.size)]), sums[-1:])[0])
@@ -50,21 +54,25 @@ def search(terms: Floats, tail: Tail, log_alpha: float) -> Search:
     tails = tail((ends - starts).astype(np.float64), scores)
     many = float(np.log(starts.size))
     chosen = list(_disjoint(starts, ends, tails))
-    looks = [whole, float(tails.min()) + many, *_several(starts, ends, scores, chosen, tail)]
+    looks = [
+        whole - np.log(WHOLE),
+        float(tails.min()) + many - np.log(BEST),
+        *(together - np.log(SEVERAL) for together in _several(starts, ends, scores, chosen, tail)),
+    ]
     found = [Window(int(starts[at]), int(ends[at]), float(tails[at])) for at in chosen if tails[at] + many <= log_alpha]
-    return Search(min(0.0, float(np.log(3)) + min(looks)), tuple(sorted(found, key=lambda window: window.start)))
+    return Search(min(0.0, float(min(looks))), tuple(sorted(found, key=lambda window: window.start)))
 
 
 def _windows(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The starts and ends of every window that fits and is not the whole."""
+    """The starts and ends of every window that fits and is not the whole; none in a short text."""
     starts, lengths, length = [], [], SHORTEST
+    if size <= 2 * SHORTEST:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
     while length < size:
         at = np.arange(0, size - length + 1, length // 2)
         starts.append(at)
         lengths.append(np.full(at.size, length))
         length *= 2
-    if not starts:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
     found = np.concatenate(starts)
     return found, found + np.concatenate(lengths)
 

@@ -149,6 +149,29 @@ def test_an_unlucky_key_is_passed_over(shell: Shell):
     assert record.epoch == 2
 
 
+def test_an_unlucky_successor_is_passed_over(shell: Shell):
+    texts = shell.directory / "texts"
+    texts.mkdir()
+    id = shell.issued()
+    second = shell.words(shell.run("rotate", id).stdout.strip())
+    shell.registry.unlink()
+    shell.issued()
+    for number in range(20):
+        (texts / f"{number}.txt").write_text(sampled(second, 60, seed=number))
+    before = shell.registry.read_bytes()
+    for more, said in (
+        ((), "--unmarked needs the --tokenizer"),
+        (("--tokenizer", "smollm2"), "for another tokenizer"),
+        (("--tokenizer", "gpt-17"), "no tokenizer is known"),
+    ):
+        found = shell.run("rotate", id, "--unmarked", str(texts), *more)
+        assert (found.exit_code, found.stdout) == (2, "")
+        assert said in found.stderr
+        assert shell.registry.read_bytes() == before
+    found = shell.run("rotate", id, "--unmarked", str(texts), "--tokenizer", shell.tokenizer, "--json")
+    assert json.loads(found.stdout)["epoch"] == 3
+
+
 @pytest.mark.parametrize("scheme", ["kgw", "unigram", "synthid", "gumbel-sglang", "gumbel-vllm-dual"])
 def test_every_scheme_can_be_issued_and_read_back(shell: Shell, scheme: str):
     shell.issued("--scheme", scheme)

@@ -66,8 +66,40 @@ def test_what_is_not_there_or_no_file_has_a_reason(tmp_path):
 
 def test_what_is_too_large_has_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "MOST_BYTES", 1 << 20)
-    (tmp_path / "x.txt").write_bytes(b"x" * ((1 << 20) + 1))
+    (tmp_path / "x.html").write_bytes(b"x" * ((1 << 20) + 1))
     (tmp_path / "x.jsonl").write_bytes(b'{"text": "' + b"x" * (1 << 20) + b'"}\n{"text": "one"}\n')
-    assert "larger than 1 MiB" in read(tmp_path / "x.txt")[0].unreadable
-    assert "larger than 1 MiB" in read("-", stdin=b"x" * ((1 << 20) + 1))[0].unreadable
+    assert "larger than 1 MiB" in read(tmp_path / "x.html")[0].unreadable
     assert "longer than 1 MiB" in read(tmp_path / "x.jsonl")[0].unreadable
+
+
+@pytest.mark.parametrize("kind", ["x.txt", "x.html", "x.jsonl", "-"])
+def test_a_long_text_is_read_in_parts_of_whole_words(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(reading, "PART", 100)
+    text = " ".join(f"wörd{number}" for number in range(100))
+    content = {"x.html": f"<p>{text}</p>", "x.jsonl": f'{{"text": "{text}"}}'}.get(kind, text).encode()
+    (tmp_path / "x").write_bytes(content)
+    found = read((tmp_path / "x").rename(tmp_path / kind)) if kind != "-" else read("-", stdin=content)
+    assert "".join(document.text for document in found) == text
+    assert all(len(document.text) <= 100 for document in found)
+    assert all(document.text.startswith("wörd") for document in found)
+    name = {"x.jsonl": "x.jsonl:1"}.get(kind, kind)
+    assert [document.name.rpartition("/")[2] for document in found] == [
+        f"{name} (part {number + 1})" for number in range(len(found))
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_characters_that_lie_over_two_reads_are_whole(tmp_path, monkeypatch, encoding):
+    monkeypatch.setattr(reading, "PART", 7)
+    (tmp_path / "x.txt").write_bytes("東京 Grüße 大阪 naïve".encode(encoding))
+    assert "".join(document.text for document in read(tmp_path / "x.txt")) == "東京 Grüße 大阪 naïve"
+
+
+def test_the_first_byte_that_is_wrong_is_said_however_late(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "PART", 8)
+    (tmp_path / "x.txt").write_bytes("Grüße aus Köln ".encode() * 3 + "ü".encode("latin-1") + b" und so fort")
+    assert read(tmp_path / "x.txt")[-1].unreadable == "it is not text in one encoding: byte 54 is no UTF-8"
+    (tmp_path / "x.txt").write_bytes("ü".encode()[:1])
+    assert read(tmp_path / "x.txt")[-1].unreadable == "it is not text in one encoding: byte 0 is no UTF-8"
+    (tmp_path / "x.txt").write_bytes(b"text " * 30 + b"\0\1")
+    assert read(tmp_path / "x.txt")[-1].unreadable == "it is a binary file"

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watermark.prf.philox import State, context_state, one_context_state, philox, uniforms, vocabulary
+from watermark.prf.philox import (
+    State,
+    context_state,
+    few_uniforms,
+    one_context_state,
+    philox,
+    uniforms,
+    vocabulary,
+)
 
 ENGINE = [
     (42, [-1, -1, -1, -1], 0, 0.9772860407829285),
@@ -70,3 +78,13 @@ def test_one_context_in_integers_is_the_vectorised_state(key: int, context: list
     expected = context_state(np.array([key], np.uint64), np.array([context]))
     found = one_context_state(key, context)
     assert [int(word[0]) for word in found] == [int(word.reshape(-1)[0]) for word in expected]
+
+
+@given(
+    key=st.integers(0, 2**64 - 1),
+    context=st.lists(st.integers(-1, 2**31), min_size=1, max_size=5),
+    tokens=st.lists(st.integers(0, 2**18), min_size=1, max_size=6),
+)
+def test_few_tokens_in_integers_have_the_vectorised_uniforms(key: int, context: list[int], tokens: list[int]):
+    state = one_context_state(key, context)
+    assert few_uniforms(key, state, tokens).tolist() == uniforms(np.uint64(key), state, np.array(tokens)).tolist()

@@ -4,7 +4,7 @@ from scipy import stats
 
 from watermark.ngrams import first_places, identities, ngrams, whole
 from watermark.scheme import Scheme
-from watermark.schemes.gumbel import Sglang, SglangDual, Vllm, VllmDual
+from watermark.schemes.gumbel import RARE, Sglang, SglangDual, Vllm, VllmDual
 
 TOKENS = [*range(10, 40), *range(10, 16)]
 SCHEMES = [Vllm(), VllmDual(), Sglang(), SglangDual()]
@@ -66,3 +66,29 @@ def test_the_marked_token_scores_as_the_argmax_of_uniforms(scheme: Scheme):
     if "vllm-dual" in scheme.name:
         scheme, key = Vllm(), key[:, :1]  # what the seeded coin takes
     assert int(scheme.terms(key, grams)[0].argmax()) == token
+
+
+def test_rare_tokens_are_drawn_as_often_as_they_are_likely():
+    """Half of it on tokens that one by one are too rare to be hashed, the other half on three that are not."""
+    generator, rare = np.random.default_rng(3), 100_000
+    weights = np.concatenate([[0.25, 0.15, 0.1], np.full(rare, 0.5 / rare) * generator.uniform(0, 0.4, rare)])
+    weights /= weights.sum()
+    assert (weights[3:] < RARE * weights.max()).all()
+    found = np.array([Vllm().mark(key, weights, np.array([3, 1, 4, 1]), generator) for key in keys(600, 1)])
+    counts = [*np.bincount(np.minimum(found, 3), minlength=4)]
+    assert stats.chisquare(counts, 600 * np.array([*weights[:3], weights[3:].sum()])).pvalue > 1e-3
+    # Among the rare ones too: the chance up to the token drawn is uniform.
+    before = np.cumsum(weights[3:]) / weights[3:].sum()
+    assert stats.kstest(before[found[found > 2] - 3], "uniform").pvalue > 1e-3
+
+
+def test_what_is_likely_is_the_keys_choice_alone():
+    """However many there are: one by one, as an array, and with most of the vocabulary."""
+    for size in (3, 40, 4000):
+        weights = np.zeros(8000)
+        weights[:size] = np.random.default_rng(size).dirichlet(np.ones(size)) + 1 / size
+        key, context = keys(1, 1, seed=size)[0], np.array([1, 2, 3, 4])
+        grams = np.column_stack([np.tile(context, (size, 1)), np.arange(size)])
+        uniforms = 1 - np.exp(-Vllm().terms(key[np.newaxis], grams)[0])
+        best = int(np.argmax(np.log(weights[:size]) - np.log(-np.log(uniforms))))
+        assert {Vllm().mark(key, weights, context, np.random.default_rng(seed)) for seed in range(3)} == {best}

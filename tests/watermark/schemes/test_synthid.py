@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from synthid_text.logits_processing import SynthIDLogitsProcessor
 from transformers import SynthIDTextWatermarkLogitsProcessor
 
 from watermark.detector import Detector
@@ -85,6 +86,37 @@ def test_transformers_finds_the_same_on_text_that_either_marked():
         grams = ngrams(text, 4)[4:]
         assert np.array_equal(scheme.bits(KEY, grams)[0], bits)
         assert scheme.terms(KEY, grams)[0] == pytest.approx(bits @ slope)
+        assert Detector(scheme, KEY).log_p(text)[0] < np.log(1e-9)
+
+
+def test_the_authors_own_package_finds_the_same_on_text_that_either_marked():
+    """synthid-text: its sampler keeps its own context and looks at the likeliest tokens, here at all."""
+    scheme, generator = SynthId(), np.random.default_rng(2)
+    torch_generator = torch.Generator().manual_seed(2)
+    weights = generator.dirichlet(np.full(300, 0.5))
+    processor = SynthIDLogitsProcessor(
+        ngram_len=5,
+        keys=KEYS,
+        sampling_table_size=2**16,
+        sampling_table_seed=0,
+        context_history_size=1024,
+        temperature=1.0,
+        top_k=300,
+        device=torch.device("cpu"),
+        skip_first_ngram_calls=True,
+    )
+    ours, theirs = [], []
+    for _ in range(120):
+        context = ngrams([*ours[-4:], 0], 4)[-1, :-1]
+        ours.append(scheme.mark(KEY[0], weights, context, generator))
+        scores, tokens, _ = processor.watermarked_call(
+            torch.tensor([theirs or [0]]), torch.tensor(np.log(weights), dtype=torch.float32)[None]
+        )
+        drawn = torch.multinomial(scores.softmax(-1), 1, generator=torch_generator)
+        theirs.append(int(tokens.gather(1, drawn)))
+    for text in (ours, theirs):
+        bits = processor.compute_g_values(torch.tensor([text]))[0].numpy()
+        assert np.array_equal(scheme.bits(KEY, ngrams(text, 4)[4:])[0], bits)
         assert Detector(scheme, KEY).log_p(text)[0] < np.log(1e-9)
 
 
