@@ -100,15 +100,15 @@ def disclosed(
 
 
 def bucket_of(score: float, setting: Disclosure, key: bytes, question: Question) -> int:
-    """A score's bucket, 0 to len(edges), after the question's keyed dither; it never falls as the score rises."""
+    """A score's bucket, 0 to len(borders), after the question's keyed dither; it never falls as the score rises."""
     shift = setting.dither * uniform(key, b"dither", question.cluster, question.digest)
-    return bisect_right(setting.edges, score + shift)
+    return bisect_right(setting.borders, score + shift)
 
 
 def pair_score(score: float, setting: Disclosure, key: bytes, cluster: bytes, digests: tuple[bytes, bytes]) -> float:
     """What is told of two texts' cosine; the same both ways round."""
     shift = setting.dither * uniform(key, b"pair", cluster, *sorted(digests))
-    return told(bisect_right(setting.edges, score + shift), setting.edges)
+    return told(bisect_right(setting.borders, score + shift), setting.borders)
 
 
 def same_question(vector: Vectors, earlier: Vectors, setting: Disclosure) -> int | None:
@@ -127,7 +127,7 @@ def filler(length: int, block: int) -> int:
 
 def _lowest(setting: Disclosure, threshold: float | None) -> int:
     """The lowest bucket that passes a threshold, which is compared with what is told: it sorts no finer."""
-    values = [told(bucket, setting.edges) for bucket in range(len(setting.edges) + 1)]
+    values = [told(bucket, setting.borders) for bucket in range(len(setting.borders) + 1)]
     return 0 if threshold is None else sum(value < threshold for value in values)
 
 
@@ -151,5 +151,5 @@ def _entry(
 ) -> tuple[tuple[int, bool, float], Shown]:
     """A row and where it stands: by bucket; inside one, by rank where the score is told, else by the key."""
     if _within(one.id, setting, spent):
-        return (-one.bucket, False, one.rank), Shown(one.id, told(one.bucket, setting.edges))
+        return (-one.bucket, False, one.rank), Shown(one.id, told(one.bucket, setting.borders))
     return (-one.bucket, True, uniform(key, b"order", question.cluster, number(one.id))), Shown(one.id, None)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from similarity.catalogue import Catalogue
 from similarity.chunking import Tokenise, chunks
 from similarity.embedding import Batches
+from similarity.engine import Engine
 from similarity.extraction.extract import Bounds, extracted
 from similarity.extraction.formats import Unreadable
 from similarity.library.entries import Entries, Piece
@@ -27,7 +27,7 @@ class Ingest:
     """Works on one entry at a time; blocks, so call it in a thread. Any number of threads may."""
 
     entries: Entries
-    catalogue: Catalogue
+    catalogue: Engine
     batches: Batches
     tokenise: Tokenise
     bounds: Bounds

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from similarity.catalogue import Catalogue
 from similarity.disclosure import Answer, Candidate, Question, Spent, disclosed
+from similarity.engine import Engine
 from similarity.ledger import Asked, Ledger
 from similarity.library.entries import Entries
 from similarity.library.filters import Filter
@@ -71,7 +71,7 @@ class Search:
     """Blocks, for the disk; call it in a thread. Any thread may. `key` keys the dither and the orders."""
 
     def __init__(
-        self, stores: Stores, entries: Entries, matching: Matching, catalogue: Catalogue, ledger: Ledger, key: bytes
+        self, stores: Stores, entries: Entries, matching: Matching, catalogue: Engine, ledger: Ledger, key: bytes
     ) -> None:
         self._stores = stores
         self._entries = entries

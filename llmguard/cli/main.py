@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from llmguard.cli import config, keys, quota, risk
+from llmguard.cli import config, keys, quota, risk, vectors
 from watermark.cli import main as watermark
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(quota.app, name="quota")
 app.add_typer(risk.app, name="risk")
+app.add_typer(vectors.app, name="vectors")
 app.add_typer(watermark.app, name="watermark")
 
 

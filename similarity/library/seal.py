@@ -12,7 +12,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from similarity.library.database import LibraryError
 from similarity.vectors import Vectors
 
-NONCE = 12
+NONCE, TAG = 12, 16
+
+
+def dimensions(blob: bytes) -> int:
+    """How many numbers a sealed vector has."""
+    return (len(blob) - NONCE - TAG) // 4
 
 
 class Seal:

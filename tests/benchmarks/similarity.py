@@ -15,7 +15,7 @@ from similarity.embedding import Batches
 from similarity.index import Index, Kind, begun, restored
 from similarity.snapshot import read, write
 from similarity.vectors import Vectors, unit
-from tests.benchmarks import similarity_leak
+from tests.benchmarks import similarity_leak, similarity_student
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.texts import Absent, Model, banking
 from tests.similarity.kill import killed, left
@@ -28,7 +28,15 @@ KEY = b"k" * 32
 
 def run(seconds: int) -> list[Report]:
     """All of it; `seconds` is how long questions are embedded."""
-    return [similarity_leak.leak(), similarity_leak.utility(), indexes(COUNT), embedding(seconds), kills(KILLS)]
+    return [
+        similarity_leak.leak(),
+        similarity_leak.utility(),
+        similarity_student.students(),
+        similarity_student.gram(),
+        indexes(COUNT),
+        embedding(seconds),
+        kills(KILLS),
+    ]
 
 
 def blocks(count: int) -> list[tuple[int, int]]:

@@ -9,12 +9,12 @@ import pytest
 
 from similarity.setting import Content, Disclosure
 from similarity.vectors import Vectors, unit
-from tests.similarity.attack import Store, nearest_question, recovered, regressed
+from tests.similarity.attack import Store, adaptive, nearest_question, recovered, regressed, restarted
 from tests.similarity.made import directions
 
 DIMENSIONS, ITEMS, QUESTIONS = 384, 60, 2500
 HIDDEN = Disclosure(content=Content.HIDDEN)
-CHOSEN = range(0, ITEMS, 6)
+CHOSEN = range(0, ITEMS, 12)
 
 
 def domain(count: int, centre: int, seed: int) -> Vectors:
@@ -75,6 +75,58 @@ def test_sweeping_thresholds_and_repeating_is_free_and_tells_nothing(items: Vect
         assert set(swept.rows) <= set(first.rows)
         assert swept.charged == ()
     assert {item: known for item, known in store.spent.items() if known} == {i: k for i, k in spent.items() if k}
+
+
+def test_paraphrases_of_a_question_are_answered_like_it_and_free(items: Vectors) -> None:
+    store = Store(items, HIDDEN)
+    question = unit(items[:1] + 0.5 * directions(1, DIMENSIONS, 8))[0]
+    first = store.ask(question)
+    spent = {item: set(known) for item, known in store.spent.items()}
+    for paraphrase in unit(question + 0.2 * directions(50, DIMENSIONS, 9)):
+        assert store.ask(paraphrase).rows == first.rows
+    assert {item: known for item, known in store.spent.items() if known} == {i: k for i, k in spent.items() if k}
+
+
+def test_linked_keys_share_one_budget_and_strangers_have_their_own(items: Vectors) -> None:
+    own = unit(items[0] + 0.8 * directions(100, DIMENSIONS, 9))
+
+    def scored(clusters: int) -> int:
+        store = Store(items, HIDDEN)
+        answers = [store.ask(question, cluster=bytes([at % clusters])) for at, question in enumerate(own)]
+        return sum(row.id == 0 and row.score is not None for answer in answers for row in answer.rows)
+
+    assert scored(1) == HIDDEN.lifetime
+    assert scored(5) == 5 * HIDDEN.lifetime
+
+
+def test_intervals_and_restarts_recover_what_fine_buckets_tell_and_little_by_default(
+    items: Vectors, foreign: Vectors
+) -> None:
+    fine = Disclosure(content=Content.HIDDEN, edges=tuple(np.linspace(-0.9, 0.9, 73)), dither=0.0, lifetime=10**6)
+    cosines = []
+    for setting in (fine, HIDDEN):
+        store = Store(items[:10], setting)
+        answers = [store.ask(question) for question in foreign[:1000]]
+        cosines.append(np.mean([restarted(foreign[:1000], answers, at, items[at], setting) for at in range(3)]))
+    assert cosines[0] >= 0.95
+    assert cosines[1] <= 0.45
+
+
+def test_choosing_questions_by_the_answers_gains_what_averaging_does(items: Vectors) -> None:
+    """The noise of these questions is white, which an average of those that find an item takes out; that of real ones
+    is not, and the gain over the nearest is none."""
+    own = unit(items[np.arange(400) % ITEMS] + 0.8 * domain(400, 1, 5))
+    fine = Disclosure(content=Content.HIDDEN, edges=tuple(np.linspace(-0.9, 0.9, 73)), dither=0.0, lifetime=10**6)
+    means = []
+    for setting in (fine, HIDDEN):
+        reached = []
+        for item in CHOSEN[:4]:
+            store = Store(items, setting)
+            reached.append(adaptive(own, lambda at, store=store: store.ask(own[at]), item, items[item], item, 60))
+        means.append(np.mean(reached, axis=0))
+    (unbound, _), (best, nearest) = means
+    assert unbound >= 0.9
+    assert best <= nearest + 0.1
 
 
 def test_no_item_is_scored_past_its_budget(items: Vectors) -> None:

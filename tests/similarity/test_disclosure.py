@@ -132,7 +132,7 @@ def test_no_more_than_the_cap_is_told_and_blanks_make_up_the_rest(values: list[f
 
 
 def test_the_dither_moves_a_border_by_question_and_cluster_but_not_by_time() -> None:
-    near = HIDDEN.edges[1]
+    near = HIDDEN.borders[1]
     found = [bucket_of(near, HIDDEN, KEY, asked(bytes([at]))) for at in range(200)]
     assert set(found) == {1, 2}
     assert 60 < found.count(1) < 140
@@ -144,7 +144,7 @@ def test_the_dither_moves_a_border_by_question_and_cluster_but_not_by_time() -> 
 def test_a_border_cannot_be_found_more_finely_than_the_dither() -> None:
     """An attacker who can set the score at will sees the border within ± dither only, question by question."""
     steps = np.linspace(0.43, 0.57, 400)
-    seen = [bucket_of(float(s), HIDDEN, KEY, asked(at.to_bytes(2))) for at, s in enumerate(steps)]
+    seen = [bucket_of(float(s), RETURNED, KEY, asked(at.to_bytes(2))) for at, s in enumerate(steps)]
     changes = np.flatnonzero(np.diff(seen))
     plain = [int(s >= 0.5) for s in steps]
     assert np.flatnonzero(np.diff(plain)).size == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from similarity.setting import averaged, bound, told
+from similarity.setting import Content, Disclosure, averaged, bound, told
 from tests.similarity.made import directions
 
 DIMENSIONS = 96
@@ -48,3 +48,9 @@ def test_a_bucket_is_told_as_a_value_of_its_own() -> None:
     low = (-0.5, 0.0, 0.5)
     assert [told(bucket, low) for bucket in range(4)] == sorted(told(bucket, low) for bucket in range(4))
     assert told(0, low) < -0.5
+
+
+def test_a_hidden_store_tells_every_other_border() -> None:
+    assert Disclosure().borders == Disclosure().edges
+    assert Disclosure(content=Content.HIDDEN).borders == (0.35, 0.65)
+    assert Disclosure(content=Content.HIDDEN, edges=(0.4,)).borders == (0.4,)
