@@ -232,7 +232,10 @@ class Decoding(Frozen):
         default="refuse", description="What becomes of a request's logit_bias, and of lists of tokens that act like it."
     )
     max_biased_tokens: int = Field(
-        default=300, ge=0, le=1 << 31, description="The most tokens that a user may bias in a day, where it is allowed."
+        default=300,
+        ge=0,
+        le=1 << 31,
+        description="The most tokens that a tenant may bias in a day, where it may.",
     )
     prefill: Literal["refuse", "allow"] = Field(
         default="refuse", description="Whether a client may write the beginning of a chat's answer."

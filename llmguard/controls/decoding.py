@@ -61,14 +61,16 @@ class Decoding(Step):
         return exchange
 
     async def _budgeted(self, exchange: Exchange, tokens: frozenset[str], limit: int) -> Denial | None:
-        """Spend these tokens of the user's day; a set of them that was paid for today is free.
+        """Spend these tokens of the tenant's day; a set of them that was paid for today is free.
+
+        Of the tenant's, since its users can put together what each of them learns.
 
         Sets overlap, so that the sum of their sizes bounds the distinct tokens from above.
         """
-        user = f"user:{exchange.principal.user}"
+        tenant = f"tenant:{exchange.principal.tenant}"
         charges = (
-            Charge(Counter(user, f"biased:{_digest(tokens)}", DAY_S), 1, 1),
-            Charge(Counter(user, "biased", DAY_S), limit, len(tokens), self._observe),
+            Charge(Counter(tenant, f"biased:{_digest(tokens)}", DAY_S), 1, 1),
+            Charge(Counter(tenant, "biased", DAY_S), limit, len(tokens), self._observe),
         )
         ident = f"{exchange.id}:bias"
         try:
@@ -79,7 +81,7 @@ class Decoding(Step):
             return Denial("store_unavailable", retry_after_s=1.0)
         if not receipt.exceeded or 0 in receipt.exceeded:
             return None
-        message = f"Limit reached: {limit} biased tokens per user every day."
+        message = f"Limit reached: {limit} biased tokens per tenant every day."
         wait = receipt.retry_after_s
         return Denial("insufficient_quota", message, "logit_bias", retry_after_s=wait, hopeless=wait is None)
 

@@ -7,7 +7,7 @@ import pytest
 from llmguard.settings import Settings
 from tests.fakes.upstream import FakeUpstream
 from tests.guarded import CHAT, COMPLETION, STREAM, Guarded
-from tests.serving import tree
+from tests.serving import OTHER_KEY, tree
 
 pytestmark = pytest.mark.anyio
 
@@ -133,7 +133,7 @@ def biased(*tokens: int) -> dict[str, Any]:
     return {**CHAT, "logit_bias": {str(token): 1 for token in tokens}}
 
 
-async def test_biased_tokens_are_a_budget_of_the_user() -> None:
+async def test_biased_tokens_are_a_budget_of_the_tenant() -> None:
     upstream = FakeUpstream()
     guard = Guarded(upstream, policies=policy(logit_bias="allow", max_biased_tokens=5))
     assert (await guard.chat(biased(1, 2, 3))).status == 200
@@ -144,6 +144,15 @@ async def test_biased_tokens_are_a_budget_of_the_user() -> None:
     assert len(upstream.requests) == 2
     guard.clock.advance(86_400 * 17 / 16)
     assert (await guard.chat(biased(6))).status == 200
+
+
+async def test_two_users_of_a_tenant_learn_no_more_than_one() -> None:
+    granted = {"decoding": {"logit_bias": "allow", "max_biased_tokens": 5}}
+    guard = Guarded(policies={"public": granted, "narrow": granted})
+    assert (await guard.chat(biased(1, 2, 3))).status == 200
+    assert (await guard.chat(biased(1, 2, 3), key=OTHER_KEY)).status == 200
+    client = await guard.chat(biased(4, 5, 6), key=OTHER_KEY)
+    assert (client.status, client.error["code"]) == (429, "insufficient_quota")
 
 
 async def test_a_set_that_was_paid_for_is_free_for_the_day() -> None:
