@@ -240,6 +240,7 @@ class App:
                 "secret": old.settings.secret,
                 "store": old.settings.store,
                 "alerts": old.settings.alerts,
+                "similarity": old.settings.similarity,
                 "server": settings.server.model_copy(update=listening),
             }
         )

@@ -241,6 +241,19 @@ def processes(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
             yield ("server", "workers"), "must be 1 with an embedded upstream, which is loaded by one process"
     if isinstance(replicas, int) and replicas > 1 and local:
         yield ("store", "replicas"), "must be 1 with a file: or memory: store, which is of one process; use redis://"
+    if "directory" in table(tree, "similarity") and any(isinstance(n, int) and n > 1 for n in (workers, replicas)):
+        yield ("similarity", "directory"), "is of one process: server.workers and store.replicas must be 1 with it"
+
+
+def similarity(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
+    """The model that texts are compared with exists, and embeds."""
+    models, chosen = table(tree, "models"), table(tree, "similarity").get("model")
+    if not isinstance(chosen, str):
+        return
+    if chosen not in models:
+        yield ("similarity", "model"), unknown("model", chosen, models)
+    elif task(models[chosen]) != "embedding":
+        yield ("similarity", "model"), "is no embedding model"
 
 
 def tokenizers(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
@@ -269,4 +282,5 @@ CHECKS: tuple[Callable[[Entry, Mapping[str, str]], Iterator[Complaint]], ...] = 
     policies_of_keys,
     secrets,
     processes,
+    similarity,
 )

@@ -4,7 +4,7 @@ from llmguard.settings import Settings
 
 
 def changed_needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
-    """The changed keys that wait for a restart: the socket, the processes, the store and the master secret.
+    """The changed keys that wait for a restart: the socket, the processes, the stores and the master secret.
 
     Everything else takes effect with the reload. The names are dotted keys of the file.
     """
@@ -15,5 +15,6 @@ def changed_needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
         "server.workers": (old.server.workers, new.server.workers),
         "store": (old.store, new.store),
         "alerts": (old.alerts, new.alerts),
+        "similarity": (old.similarity, new.similarity),
     }
     return tuple(key for key, (before, after) in pairs.items() if before != after)

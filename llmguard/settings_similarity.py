@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from llmguard.settings_frozen import Frozen
-from llmguard.settings_values import Name
+from llmguard.settings_values import ENV_NOTE, Name, Token
 from similarity.setting import Disclosure
 
 DISCLOSURE = Disclosure()
@@ -71,6 +71,13 @@ class SimilarityAnswers(Frozen):
         return self
 
 
+class MilvusSettings(Frozen):
+    """A Milvus that holds the vectors, as they are: its disks and its network are the operator's to encrypt."""
+
+    uri: str = Field(min_length=1, description="http(s)://host:port, or a milvus-lite file.")
+    token: Token | None = Field(default=None, description=f"Its token, or user:password. {ENV_NOTE}")
+
+
 class SimilaritySettings(Frozen):
     """Vector stores, similarity and rerank."""
 
@@ -81,6 +88,9 @@ class SimilaritySettings(Frozen):
         default=None,
         min_length=1,
         description="Where vector stores live, of one process; without it, beside a file: store.",
+    )
+    milvus: MilvusSettings | None = Field(
+        default=None, description="Where vectors are searched instead of by FAISS in this process."
     )
     max_file_bytes: int = Field(
         default=16 << 20, ge=1024, le=256 << 20, description="The largest file that may be uploaded, in bytes."

@@ -1,9 +1,10 @@
 """A file on its way into a store: read, cut, embedded, kept."""
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from similarity.library.entries import Entries, Piece
 from similarity.vectors import Vectors
 
 MOST_CHUNKS = 20_000
+READERS = 2
+"""Files that are read at once, each of which may take the memory of its bounds."""
 PART, PART_CHARACTERS = 8, 2000
 """What is embedded at once: so little that a question asked meanwhile hardly waits for it."""
 AHEAD = 16
@@ -31,6 +34,7 @@ class Ingest:
     batches: Batches
     tokenise: Tokenise
     bounds: Bounds
+    readers: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(READERS))
 
     def work(self, entry: int) -> int | None:
         """Bring an entry to its end: completed with all its chunks, or failed with a reason; nothing where it has gone.
@@ -43,7 +47,8 @@ class Ingest:
         if pending is None:
             return None
         try:
-            text = extracted(pending.file.filename, pending.content, self.bounds)
+            with self.readers:
+                text = extracted(pending.file.filename, pending.content, self.bounds)
             texts = chunks(text, pending.strategy, self.tokenise)
             if len(texts) > MOST_CHUNKS:
                 raise Unreadable(f"the file makes more than {MOST_CHUNKS} chunks")

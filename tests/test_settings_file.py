@@ -148,6 +148,18 @@ BROKEN = {
     "workers with an embedded upstream": text(
         server="server: {workers: 2}  # <- server.workers", store="store: {url: env:REDIS_URL}"
     ),
+    "vector stores of several processes": text(
+        store="store: {url: 'redis://r', replicas: 2}",
+        extra="similarity: {directory: here}  # <- similarity.directory",
+    ),
+    "similarity model that is not there": text(extra="similarity: {model: chat}  # <- similarity.model"),
+    "similarity model that does not embed": text(extra="similarity: {model: chat-a}  # <- similarity.model"),
+    "answers that say more without a reason": text(
+        policies="policies:\n  p:\n    similarity: {top_k: 20}  # <- policies.p.similarity"
+    ),
+    "edges that do not rise": text(
+        policies="policies:\n  p:\n    similarity: {edges: [0.5, 0.5]}  # <- policies.p.similarity"
+    ),
     "upstream that is not there": text(
         models="models:\n  a:\n    task: chat\n    upstream: upp  # <- models.a.upstream\n    model: x"
     ),

@@ -5,6 +5,7 @@ from pydantic import SecretStr
 
 from llmguard.settings import Policy, Server, Settings, StoreSettings
 from llmguard.settings_reload import changed_needs_restart
+from llmguard.settings_similarity import SimilaritySettings
 
 OLD = Settings(secret=SecretStr("s" * 32), upstreams={}, models={}, policies={"p": Policy()})
 
@@ -18,6 +19,7 @@ OLD = Settings(secret=SecretStr("s" * 32), upstreams={}, models={}, policies={"p
         ({"server": Server(host="0.0.0.0", port=1, workers=2)}, ("server.host", "server.port", "server.workers")),
         ({"secret": SecretStr("t" * 32)}, ("secret",)),
         ({"store": StoreSettings(url="memory:")}, ("store",)),
+        ({"similarity": SimilaritySettings(directory="elsewhere")}, ("similarity",)),
     ],
 )
 def test_changed_needs_restart(change: dict[str, object], keys: tuple[str, ...]) -> None:

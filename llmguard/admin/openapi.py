@@ -54,6 +54,8 @@ ELSEWHERE = {
 SAMPLED = {"deterministic_decoding", "parameter_not_allowed"}
 """What a model that writes no text has nothing to be refused for."""
 ADMIN = ALWAYS | {"invalid_api_key", "store_unavailable"}
+SAMPLES = "/admin/v1/samples"
+"""Not found where none are kept."""
 ADMIN_BODY = {"unknown_parameter", "request_timeout", "request_too_large"}
 
 
@@ -112,7 +114,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     codes = ADMIN if "security" in operation else ALWAYS
     if "requestBody" in operation:
         codes = codes | ADMIN_BODY
-    if "{id}" in path:
+    if "{id}" in path or path == SAMPLES:
         codes = codes | {"not_found"}
     operation["responses"] = {**_errors(codes), **responses}
 

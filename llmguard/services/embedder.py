@@ -1,6 +1,7 @@
 """Texts to vectors, by whichever upstream runs the similarity model."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from llmguard.errors import Denial, UpstreamFailure
@@ -8,15 +9,21 @@ from llmguard.settings import Settings
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.pooling import EmbeddingRequest, Embeddings
 
+log = logging.getLogger(__name__)
+
 AT_ONCE = 32
 ATTEMPTS, PAUSE_S = 3, 0.1
 
 
 class Embedder:
-    """Asks the upstream of the settings in force, `serving()`, again where that can help."""
+    """Asks the upstream of the settings in force, `serving()`, again where that can help.
+
+    A reload may move the model, but not change it: vectors of two models do not compare.
+    """
 
     def __init__(self, serving: Callable[[], tuple[Settings, Mapping[str, Upstream]]]) -> None:
         self._serving = serving
+        self._model: str | None = None
 
     async def __call__(self, texts: Sequence[str]) -> list[list[float]]:
         """The vectors of the texts, in order; raises UpstreamFailure."""
@@ -38,8 +45,10 @@ class Embedder:
     async def _asked(self, texts: list[str]) -> list[list[float]]:
         settings, upstreams = self._serving()
         model = settings.models.get(settings.similarity_model or "")
-        if model is None:
+        if model is None or self._model not in (None, model.model):
+            log.error("the embedding model of vector stores has changed, which takes effect with a restart only")
             raise UpstreamFailure(Denial("upstream_error"), retryable=False)
+        self._model = model.model
         request = EmbeddingRequest(model=model.model, input=texts, encoding_format="float")
         answer = await upstreams[model.upstream].pool(request)
         vectors = [item.embedding for item in answer.data] if isinstance(answer, Embeddings) else []

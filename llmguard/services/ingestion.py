@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from llmguard.clock import Clock
 from llmguard.errors import GuardError
-from llmguard.services.library import Library
+from llmguard.services.library import WORKERS, Library
 
 log = logging.getLogger(__name__)
 
-WORKERS = 2
 TRIES = 10
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 SWEEP_S, MAINTAIN_S = 60.0, 300.0

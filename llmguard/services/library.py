@@ -10,7 +10,8 @@ from typing import ParamSpec, TypeVar
 
 from llmguard.errors import Denial, Refused
 from llmguard.services.embedder import Embedder
-from similarity.catalogue import Catalogue
+from llmguard.services.engines import engine
+from llmguard.settings_similarity import MilvusSettings
 from similarity.chunking import words
 from similarity.embedding import Batches, Overloaded
 from similarity.extraction.extract import Bounds
@@ -27,7 +28,10 @@ from similarity.library.stores import Stores
 from similarity.search import Search
 from similarity.vectors import Vectors, unit
 
-THREADS = 4
+THREADS = 2
+"""What they do besides FAISS and SQLite holds the interpreter: more of them would only take turns."""
+WORKERS = 8
+"""Files on their way in: so many small ones share a batch of the model."""
 INDEXES = "indexes"
 FAILURES = (NotFound, Invalid, LibraryError, Overloaded)
 
@@ -74,12 +78,13 @@ class Library:
         *,
         dimensions: int,
         largest: int,
+        milvus: MilvusSettings | None,
         now: Callable[[], float],
         key: Callable[[str], bytes],
         batches: Batches,
     ) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="llmguard-similarity")
-        self._slow = ThreadPoolExecutor(THREADS, thread_name_prefix="llmguard-ingest")
+        self._slow = ThreadPoolExecutor(WORKERS, thread_name_prefix="llmguard-ingest")
         self._database = Database(directory)
         sealed, orders = key("similarity-vectors"), key("similarity-orders")
         seal = Seal(sealed)
@@ -87,7 +92,7 @@ class Library:
         self.files = Files(self._database, now, new_id, largest)
         self.entries = Entries(self._database, now, seal, dimensions)
         self.file_batches = FileBatches(self._database, now, new_id)
-        self.catalogue = Catalogue(self.entries, directory / INDEXES, sealed, dimensions)
+        self.catalogue = engine(milvus, self.entries, directory / INDEXES, sealed, dimensions)
         self.ingest = Ingest(self.entries, self.catalogue, batches, words, Bounds())
         self.search = Search(
             self.stores,

@@ -108,11 +108,13 @@ async def _library(
                 directory,
                 dimensions=dimensions,
                 largest=settings.similarity.max_file_bytes,
+                milvus=settings.similarity.milvus,
                 now=clock.time,
                 key=key,
                 batches=embeddings.batches,
             )
         except (LibraryError, OSError) as error:
+            log.error("the vector stores in %s cannot be opened: %s", directory, error)
             raise GuardError(Denial("store_unavailable", retry_after_s=5.0)) from error
 
     return await asyncio.to_thread(opened)

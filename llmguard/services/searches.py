@@ -6,7 +6,7 @@ from itertools import chain, zip_longest
 from msgspec.json import encode
 from msgspec.structs import replace
 
-from llmguard.exchange import Exchange
+from llmguard.exchange import Exchange, Principal
 from llmguard.service import Served, Service
 from llmguard.services.asked import asked, places
 from llmguard.services.library import Embeddings, Library
@@ -44,9 +44,8 @@ class Searches:
         (store,) = places(exchange)
         body, who = asked(exchange, SearchRequest), exchange.principal
         texts = [rewritten(text) for text in questions(body)] if body.rewrite_query else questions(body)
-        filters = await self._library.do(_filter, body)
-        # Before the model is asked: what is not there costs nothing.
-        await self._library.do(self._library.stores.open, who.tenant, store, who.policy)
+        # Before the model is asked: what is wrong or not there costs nothing.
+        filters = await self._library.do(self._checked, body, who, store)
         vectors = await self._embeddings(texts)
         setting = exchange.policy.similarity.disclosure
         asks = [_ask(exchange, store, text, vector, filters) for text, vector in zip(texts, vectors, strict=True)]
@@ -58,12 +57,12 @@ class Searches:
             told = replace(told, padding=" " * filler(len(encode(told)), BLOCK))
         return Served(encode(told), scores=sum(row.score is not None for row in rows))
 
+    def _checked(self, body: SearchRequest, who: Principal, store: str) -> Filter | None:
+        self._library.stores.open(who.tenant, store, who.policy)
+        return None if body.filters is None else parsed(body.filters)
+
     def _answers(self, asks: Sequence[Ask], setting: Disclosure) -> list[Results]:
         return [self._library.search.search(ask, setting) for ask in asks]
-
-
-def _filter(body: SearchRequest) -> Filter | None:
-    return None if body.filters is None else parsed(body.filters)
 
 
 def _ask(exchange: Exchange, store: str, text: str, vector: Vectors, filters: Filter | None) -> Ask:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openai import OpenAI
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
 
@@ -42,8 +43,8 @@ def both(operation: Any) -> st.SearchStrategy[Case]:
     return good
 
 
-def agreement(operation: Any, send: Callable[[Case], Any]) -> Callable[[], None]:
-    """A test of one operation."""
+def agreement(operation: Any, send: Callable[[Case], Any], known: Mapping[str, str]) -> Callable[[], None]:
+    """A test of one operation; `known` are the path parameters of what is there."""
 
     @settings(
         max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
@@ -53,11 +54,22 @@ def agreement(operation: Any, send: Callable[[Case], Any]) -> Callable[[], None]
         if case.meta.generation.mode.is_positive and isinstance(case.body, dict):
             # Any other is not found, and no answer would be seen.
             case.body |= {name: there for name, there in THERE.items() if name in case.body}
+        if case.meta.generation.mode.is_positive and case.method != "DELETE":
+            case.path_parameters |= {name: known[name] for name in known if name in case.path_parameters}
         response = send(case)
         case.validate_response(response, checks=CHECKS)
         assert response.headers["x-request-id"]
 
     return agree
+
+
+def stored(url: str) -> Mapping[str, str]:
+    """A vector store with a file, put there in a batch: their ids, as paths name them."""
+    with OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=TIMEOUT_S) as client:
+        store = client.vector_stores.create(name="there").id
+        file = client.files.create(file=("a.txt", b"red dog"), purpose="assistants").id
+        batch = client.vector_stores.file_batches.create_and_poll(store, file_ids=[file], poll_interval_ms=10).id
+    return {"vector_store_id": store, "file_id": file, "batch_id": batch}
 
 
 def explore(url: str) -> Counter[tuple[str, int]]:
@@ -73,15 +85,23 @@ def explore(url: str) -> Counter[tuple[str, int]]:
             statuses[case.operation.label, response.status_code] += 1
             return response
 
+        known = stored(url)
         for found in schema.get_all_operations():
-            agreement(found.ok(), send)()
+            agreement(found.ok(), send, known)()
     return statuses
 
 
 async def test_the_document_and_the_guard_agree() -> None:
-    async with FakeOpenAI() as fake, running(tree(fake.url)) as guard:
-        statuses = await asyncio.to_thread(explore, guard.url)
+    async with FakeOpenAI() as fake:
+        models = tree(fake.url)["models"]
+        models["embedder"] = {"task": "embedding", "upstream": "fake", "model": "upstream-model"}
+        async with running(tree(fake.url, models=models)) as guard:
+            statuses = await asyncio.to_thread(explore, guard.url)
     print(sorted(statuses.items()))
     for operation in ("chat/completions", "completions", "responses"):
         assert statuses[f"POST /v1/{operation}", 200]
         assert statuses[f"POST /v1/{operation}", 400]
+    for operation in ("", "/{vector_store_id}/search", "/{vector_store_id}/files", "/{vector_store_id}/file_batches"):
+        assert statuses[f"POST /v1/vector_stores{operation}", 400]
+    for operation in ("vector_stores", "vector_stores/{vector_store_id}/files/{file_id}", "files/{file_id}"):
+        assert statuses[f"GET /v1/{operation}", 200]

@@ -44,6 +44,7 @@ class Made:
             directory,
             dimensions=DIMENSIONS,
             largest=1 << 20,
+            milvus=None,
             now=self.clock.time,
             key=lambda purpose: purpose.encode().ljust(32, b"-")[:32],
             batches=self.embeddings.batches,
