@@ -54,6 +54,16 @@ class Reading:
     flagged: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """What is known of a cluster: the prompts scored in it, its process, and whose keys it is made of."""
+
+    prompts: int
+    log10_e: float
+    flagged_after: int | None
+    members: tuple[str, ...]
+
+
 class Principal:
     """The state of one stream: a window, its evidence, and where it is a cluster, the members' parts in it."""
 
@@ -109,7 +119,10 @@ class Detector:
         `tags` are what else may be shared with other keys: address prefix, tenant, payment,
         fingerprint of parameters, each with its kind in front.
         """
-        said = self.scorer.read(text)
+        return self.take(principal, self.scorer.read(text), tags)
+
+    def take(self, principal: str, said: Said | None, tags: frozenset[str] = frozenset()) -> Reading:
+        """The same for a prompt that was read before; None is one of nothing."""
         own = self._state(principal)
         if said is None:
             return self._reading(principal, own, False)
@@ -126,8 +139,24 @@ class Detector:
         found = state.evidence.by_channel() if state else {}
         return {name: Signal(value, min(1.0, 10.0**-value)) for name, value in found.items()}
 
+    def pooled(self, cluster: str) -> Pooled | None:
+        """How the evidence of a cluster stands, by the name that readings give it; None for none."""
+        state = self._principals.get(_pooled(cluster))
+        if state is None or self.linkage.cluster(cluster) != cluster:
+            return None
+        evidence = state.evidence
+        return Pooled(evidence.scored, evidence.log10, evidence.flagged_after, self.linkage.members(cluster))
+
+    def pooled_signals(self, cluster: str) -> dict[str, Signal]:
+        """Each channel's own evidence on a cluster."""
+        return self.signals(_pooled(cluster))
+
     def forget(self, principal: str) -> None:
-        """Drop a principal's window and evidence: a pardon, or a key that is gone."""
+        """Drop a principal's window and evidence, its part in its cluster's too: a pardon, or a key that is gone."""
+        cluster = self.linkage.cluster(principal)
+        together = self._principals.get(_pooled(cluster)) if cluster is not None else None
+        if together is not None:
+            together.parts.pop(principal, None)
         state = self._principals.pop(principal, None)
         if state is not None:
             self._empty(principal, state)

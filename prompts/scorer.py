@@ -6,6 +6,8 @@
 4. Keep     the prompt; the oldest goes.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from prompts.evidence import Channels
@@ -28,6 +30,11 @@ FEW = 24
 """Tokens of a prompt below which its single tokens are remembered."""
 
 
+def ids_of(text: str, tokens: Tokens) -> list[int]:
+    """The ids of what a user said, as it is compared: folded, without courtesies, shortened where it is long."""
+    return tokens.ids(without_courtesy(fold(shortened(text))))
+
+
 class Scorer:
     """Tokens, and the table of grams that all windows share; `cells` of it, a power of two.
 
@@ -46,7 +53,10 @@ class Scorer:
 
     def read(self, text: str) -> Said | None:
         """What a user said, as it is compared; None for a text of nothing."""
-        ids = self.tokens.ids(without_courtesy(fold(shortened(text))))
+        return self.said(ids_of(text, self.tokens))
+
+    def said(self, ids: Sequence[int]) -> Said | None:
+        """The same of a text's ids, as `ids_of` gives them; None for none."""
         if not ids:
             return None
         whole = np.array(ids, np.uint16)

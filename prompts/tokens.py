@@ -38,12 +38,14 @@ _CACHED = 1 << 16
 class Pieces(dict[str, tuple[int, ...]]):
     """Words and their ids, found when they are first asked for; forgotten when there are too many."""
 
-    __slots__ = ("_size", "_vocabulary")
+    __slots__ = ("_longest", "_size", "_vocabulary")
 
     def __init__(self, vocabulary: dict[str, int]) -> None:
         super().__init__()
         self._vocabulary = vocabulary
         self._size = 1 + max(vocabulary.values())
+        # A word of a hundred random letters would be looked up five thousand times.
+        self._longest = max(map(len, vocabulary))
 
     def __missing__(self, word: str) -> tuple[int, ...]:
         if len(self) >= _CACHED:
@@ -68,7 +70,7 @@ class Pieces(dict[str, tuple[int, ...]]):
         start = 0
         while start < len(word):
             prefix = "##" if start else ""
-            for end in range(len(word), start, -1):
+            for end in range(min(len(word), start + self._longest), start, -1):
                 piece = self._vocabulary.get(prefix + word[start:end])
                 if piece is not None:
                     pieces.append(piece)

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from prompts.detector import Detector, Reading
+from prompts.scorer import ids_of
 from tests.prompts.corpora import Corpus, made_up
 from tests.prompts.sessions import ATTACKS, HONEST, mixture, styled, templates
 from tests.prompts.vocabulary import tokens
@@ -181,3 +182,35 @@ def test_bad_input_is_read_or_passed_over(kind: str) -> None:
     assert not again.scored
     assert again.prompts == first.prompts == first.scored
     assert one.observe("a", "what is this about, then?").scored
+
+
+def test_a_prompt_that_was_read_elsewhere_tells_the_same(corpus: Corpus) -> None:
+    """Whoever has only the vocabulary sends ids; the statistics are another process's."""
+    here, there = detector(), detector()
+    for text in templates(1)(corpus, random.Random(9), 60):
+        ids = ids_of(text, TOKENS)
+        assert there.take("a", there.scorer.said(ids)) == here.observe("a", text)
+    assert here.signals("a") == there.signals("a")
+
+
+def test_a_cluster_has_evidence_and_members_of_its_own(corpus: Corpus) -> None:
+    one, source = detector(), random.Random(5)
+    names = {reading.cluster for reading in split(one, templates(1)(corpus, source, 300), 20, source)} - {None}
+    (name,) = {one.linkage.cluster(f"k{key}") for key in range(20)} - {None}
+    assert name in names
+    pooled = one.pooled(str(name))
+    assert pooled is not None
+    assert len(pooled.members) >= 18
+    assert pooled.flagged_after is not None
+    assert pooled.log10_e > 3
+    assert one.pooled_signals(str(name))["affix_60_3_0"].log10_e > 3
+    assert one.pooled("k99") is None
+
+
+def test_a_forgotten_key_is_no_longer_flagged_for_its_cluster(corpus: Corpus) -> None:
+    one, source = detector(), random.Random(5)
+    readings = split(one, templates(1)(corpus, source, 300), 20, source)
+    assert readings[-1].flagged
+    for key in range(20):
+        one.forget(f"k{key}")
+        assert not one.observe(f"k{key}", "what is this about, then?").flagged
