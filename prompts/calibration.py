@@ -48,5 +48,5 @@ def channels() -> tuple[Channel, ...]:
         Channel("brevity", 0.06, (0.24, 0.21)),
         Channel("brevity_new", 0.04, (0.10, 0.05)),
         Channel("chain_head", 0.04, (0.30,)),
-        Channel("chain_star", 0.16, (0.40, 0.30, 0.26)),
+        Channel("chain_star", 0.16, (0.90, 0.60, 0.36)),
     )

@@ -78,7 +78,7 @@ def delays(make: Session, corpus: Corpus, tokens: Tokens, count: int, most: int,
     found: list[int | None] = []
     while len(found) < most and (len(found) < 5 or time.monotonic() < until):
         # One principal and no links from one session to the next.
-        detector = Detector(tokens, prompts=2 * HORIZON, principals=2, cells=1 << 20)
+        detector = Detector(tokens, prompts=2 * HORIZON, principals=2)
         found.append(flagged_after(make(corpus, random.Random(1000 + len(found)), count), detector))
     return found
 

@@ -114,6 +114,16 @@ def test_the_same_stream_is_not_flagged_where_keys_are_not_linked(corpus: Corpus
     assert max(reading.log10_e for reading in readings) < 3
 
 
+def test_what_a_key_said_before_it_was_linked_is_its_clusters_past(corpus: Corpus) -> None:
+    """Perturbations of twenty seeds, half of them hidden in honest prompts, over twenty keys."""
+    one, source = detector(), random.Random(12)
+    session = mixture(ATTACKS["perturbation, in rounds"], HONEST["mixed"], 0.5)(corpus, source, 300)
+    readings = split(one, session, 20, source)
+    assert any(reading.flagged for reading in readings)
+    # The windows of clusters that went into larger ones are gone.
+    assert len(one) <= 2 * len(session)
+
+
 def test_honest_keys_of_one_topic_behind_one_address_are_not_flagged(corpus: Corpus) -> None:
     one, source = detector(), random.Random(6)
     for text in HONEST["classroom"](corpus, source, 600):
@@ -136,7 +146,18 @@ def test_a_forgotten_principal_leaves_nothing_behind(corpus: Corpus) -> None:
     one.forget("a")
     one.forget("a")
     assert len(one) == 0
-    assert not one.scorer._grams._counts.any()
+    assert one.signals("a") == {}
+    assert one.observe("a", corpus.chats[0]).prompts == 1
+
+
+def test_random_words_are_new_among_a_hundred_full_windows(corpus: Corpus) -> None:
+    """What other principals said does not make a pair known."""
+    one = Detector(TOKENS, prompts=4000)
+    for place, text in enumerate(HONEST["mixed"](corpus, random.Random(9), 800)):
+        one.observe(f"b{place % 4}", text)
+    found = flagged_after(ATTACKS["random words"](corpus, random.Random(10), 150), one)
+    assert found is not None
+    assert found <= 100
 
 
 def test_evidence_outlives_its_window(corpus: Corpus) -> None:

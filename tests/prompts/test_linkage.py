@@ -11,7 +11,7 @@ from prompts.scorer import Scorer
 from tests.prompts.vocabulary import tokens
 
 TOKENS = tokens()
-SCORER = Scorer(TOKENS, Channels(channels()), 1 << 10)
+SCORER = Scorer(TOKENS, Channels(channels()))
 TEMPLATE = " ".join(f"word{i}" for i in range(700, 716))
 
 
