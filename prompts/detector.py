@@ -10,6 +10,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import log10
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,18 @@ from prompts.evidence import Channels, Evidence
 from prompts.linkage import Linkage
 from prompts.prompt import Said
 from prompts.scorer import Scorer
+from prompts.signals.near_duplicates import CLOSE
 from prompts.tokens import Tokens
 from prompts.window import Window
 
+if TYPE_CHECKING:  # it loads FAISS
+    from prompts.lookout import Lookout
+
 OWN_PART = 1.5
 """log10 of the e-value that a member's own prompts must reach before its cluster's flag is its own."""
+
+LONG = 24
+"""Tokens of a prompt from which a near-duplicate of another key's is more than a common question."""
 
 ABSORBED = 32
 """Prompts of a new member that a cluster's window takes over."""
@@ -88,7 +96,7 @@ class Detector:
 
     `prompts`: all windows together hold at most so many; beyond that the window of the principal
     that is longest silent is emptied, and its evidence is kept. `principals`: evidence is kept
-    for at most so many.
+    for at most so many. `lookout`: where it is given, near-duplicates of other keys' prompts link too.
     """
 
     def __init__(
@@ -100,10 +108,12 @@ class Detector:
         principals: int = 100_000,
         alpha: float = ALPHA,
         granted: Channels | None = None,
+        lookout: "Lookout | None" = None,
     ) -> None:
         self.channels = granted or Channels(channels())
         self.scorer = Scorer(tokens, self.channels)
         self.linkage = Linkage(tokens, cells=1 << max(16, (8 * prompts - 1).bit_length()), keys=principals)
+        self.lookout = lookout
         self._capacity = window
         self._most_prompts = prompts
         self._most = principals
@@ -137,6 +147,8 @@ class Detector:
                 self.forget(_pooled(name))
             if cluster is not None and cluster not in dissolved:
                 self._pool(principal, own, cluster, said)
+            if self.lookout is not None:
+                self._look(self.lookout, principal, said)
         return self._reading(principal, own, events is not None)
 
     def signals(self, principal: str) -> dict[str, Signal]:
@@ -188,6 +200,11 @@ class Detector:
         events = self._take(_pooled(cluster), state, said)
         for event in events or ():
             part[event] += 1
+
+    def _look(self, lookout: "Lookout", principal: str, said: Said) -> None:
+        for near in lookout.see(principal, said):
+            if near.other is not None and near.others >= CLOSE and near.length >= LONG:
+                self.linkage.near(near.principal, near.other)
 
     def _absorb(self, cluster: Principal, member: Principal) -> None:
         """What a member said before it was linked is the cluster's past: later prompts are compared with it."""

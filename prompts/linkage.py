@@ -116,6 +116,12 @@ class Linkage:
                 self._meet(known, said, holders, others)
         return before
 
+    def near(self, key: str, other: str) -> None:
+        """Take that a long prompt of a key is a near-duplicate of another's: a meeting."""
+        first, second = self._keys.get(key), self._keys.get(other)
+        if first is not None and second is not None:
+            self._met(first, {second.number})
+
     def _known(self, key: str, tags: frozenset[str]) -> Linked | None:
         known = self._keys.get(key)
         if known is None and len(self._names) < self._most:
@@ -137,8 +143,10 @@ class Linkage:
             shared[number] = shared.get(number, 0.0) + bits[place]
         # One template is held by many keys, the last of each run: together they are one meeting.
         met = {number for number, worth in shared.items() if worth > MEETING_BITS / 3}
-        if not met:
-            return
+        if met:
+            self._met(known, met)
+
+    def _met(self, known: Linked, met: set[int]) -> None:
         known.meetings += 1
         root = self._root(known.number)
         known.met = {number for number in known.met | met if self._root(number) != root}

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     embedded,
     ledger_histories,
     prompts,
+    prompts_cost,
     quotas,
     quotas_local,
     quotas_redis,
@@ -47,6 +48,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "watermark_served": watermark_served.run,
     "similarity": similarity.run,
     "prompts": prompts.run,
+    "prompts_cost": prompts_cost.run,
     "side_channels": side_channels.run,
 }
 

@@ -5,6 +5,8 @@ import random
 import pytest
 
 from prompts.detector import Detector, Reading
+from prompts.fingerprint import hashed
+from prompts.lookout import Lookout
 from prompts.scorer import ids_of
 from tests.prompts.corpora import Corpus, made_up
 from tests.prompts.sessions import ATTACKS, HONEST, mixture, styled, templates
@@ -122,6 +124,28 @@ def test_what_a_key_said_before_it_was_linked_is_its_clusters_past(corpus: Corpu
     assert any(reading.flagged for reading in readings)
     # The windows of clusters that went into larger ones are gone.
     assert len(one) <= 2 * len(session)
+
+
+def test_keys_that_share_near_duplicates_and_no_long_run_are_linked(corpus: Corpus) -> None:
+    """Every fourth word of one prompt is another each time: no run of words is long enough to link by."""
+    source = random.Random(13)
+    seed = [f"word{i}" for i in range(900, 940)]
+
+    def session() -> list[str]:
+        texts = []
+        for _ in range(80):
+            words = list(seed)
+            for place in range(source.randrange(6), len(words), 6):
+                words[place] = source.choice(corpus.words)
+            texts.append(" ".join(words))
+        return texts
+
+    without = detector()
+    watched = Detector(TOKENS, prompts=4000, lookout=Lookout(hashed(TOKENS.bits), 4000))
+    for one in (without, watched):
+        split(one, session(), 4, source)
+    assert without.linkage.cluster("k0") is None
+    assert len(watched.linkage.members("k0")) == 4
 
 
 def test_honest_keys_of_one_topic_behind_one_address_are_not_flagged(corpus: Corpus) -> None:
