@@ -1,18 +1,28 @@
 """The honest hit rates that are granted, calibrated on sessions.
 
 Each rate is a multiple of the largest rate of any honest *session*, shrunk by 40 prompts of
-none, and never below a floor that was set for kinds of sessions that were not seen: rates that
-are pooled over prompts flag every second session about a single topic. Sessions: assistant and
-banking questions of one intent, one domain and all; instructions; chats; user tasks.
+none, and never below a floor that is set for kinds of sessions that were not seen: rates that
+are pooled over prompts flag every second session about a single topic. The table was calibrated
+on assistant and banking questions of one intent, one domain and all; instructions; chats; user
+tasks; and revisions, bursts and greetings made of them.
 """
 
-from prompts.evidence import Channel
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prompts.evidence import Channel, Channels
 from prompts.signals import affixes, spans
 
 ALPHA = 1e-3
+SHRUNK = 40
+"""Prompts of none that a session's rate is shrunk by."""
+
+HIGHEST = 0.95
 
 AFFIXES = (
-    (0.95, 0.94, 0.14),
+    (0.95, 0.94, 0.155),
     (0.76, 0.58, 0.056),
     (0.54, 0.41, 0.037),
     (0.93, 0.77, 0.047),
@@ -30,9 +40,24 @@ SPANS = (
 )
 """For each of `spans.TESTS`, by length."""
 
-
 WEIGHTS = (0.04, 0.04, 0.04, 0.05, 0.05, 0.12, 0.05, 0.06)
 """For each of `affixes.TESTS`."""
+
+FLOORS = {
+    "affix": (0.30, 0.15, 0.02),
+    "span": (0.20, 0.08, 0.02),
+    "novelty": (0.55, 0.30, 0.15, 0.06),
+    "brevity": (0.20, 0.20),
+    "brevity_new": (0.05, 0.05),
+    "chain_head": (0.30,),
+    "chain_star": (0.80, 0.50, 0.30),
+}
+"""The least that is granted, by the name of a channel or its beginning."""
+
+MARGINS = {"affix": (2.5, 2.5, 1.5), "span": (2.5, 2.5, 1.5)}
+"""The multiples of a session's rate, by length, where it is not MARGIN: topics differ most in short prompts."""
+
+MARGIN = 1.5
 
 
 def channels() -> tuple[Channel, ...]:
@@ -44,9 +69,28 @@ def channels() -> tuple[Channel, ...]:
             Channel(f"span_{bits}_{count}", 0.15 / 3, rates)
             for (bits, count), rates in zip(spans.TESTS, SPANS, strict=True)
         ),
-        Channel("novelty", 0.10, (0.55, 0.34, 0.18, 0.07)),
+        Channel("novelty", 0.10, (0.55, 0.34, 0.18, 0.115)),
         Channel("brevity", 0.06, (0.24, 0.21)),
         Channel("brevity_new", 0.04, (0.10, 0.05)),
         Channel("chain_head", 0.04, (0.30,)),
-        Channel("chain_star", 0.16, (0.40, 0.30, 0.26)),
+        Channel("chain_star", 0.16, (0.90, 0.60, 0.36)),
     )
+
+
+def calibrated(of: Channels, sessions: Iterable[Sequence[int]]) -> Channels:
+    """The same channels with rates from honest sessions: the codes of all events of each."""
+    largest = np.zeros(of.size)
+    for events in sessions:
+        counts: NDArray[np.int64] = np.bincount(np.asarray(events, np.int64), minlength=2 * of.size)
+        hits, misses = counts[of.size :], counts[: of.size]
+        largest = np.maximum(largest, hits / (hits + misses + SHRUNK))
+    found = []
+    for channel, start in zip(of.channels, of.offsets, strict=False):
+        kind = channel.name.split("_")[0] if channel.name.startswith(("affix", "span")) else channel.name
+        margins = MARGINS.get(kind, (MARGIN,) * len(channel.rates))
+        rates = tuple(
+            min(HIGHEST, max(floor, margin * float(rate)))
+            for floor, margin, rate in zip(FLOORS[kind], margins, largest[start:], strict=False)
+        )
+        found.append(Channel(channel.name, channel.weight, rates))
+    return Channels(found)

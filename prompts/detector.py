@@ -10,6 +10,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import log10
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,21 @@ from prompts.evidence import Channels, Evidence
 from prompts.linkage import Linkage
 from prompts.prompt import Said
 from prompts.scorer import Scorer
+from prompts.signals.near_duplicates import CLOSE
 from prompts.tokens import Tokens
 from prompts.window import Window
 
+if TYPE_CHECKING:  # it loads FAISS
+    from prompts.lookout import Lookout
+
 OWN_PART = 1.5
 """log10 of the e-value that a member's own prompts must reach before its cluster's flag is its own."""
+
+LONG = 24
+"""Tokens of a prompt from which a near-duplicate of another key's is more than a common question."""
+
+ABSORBED = 32
+"""Prompts of a new member that a cluster's window takes over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +52,8 @@ class Reading:
     `scored` is false for an empty prompt and for a repeat. `log10_e` is that of the principal's
     own process, `flagged_after` the number of its scored prompts at which it first reached
     1/alpha. `cluster` names the principal's cluster, if any, with the cluster's process;
-    `flagged` is true where the own process flags, or the cluster's does and the principal's own
-    part in it is worth 10^OWN_PART.
+    `flagged` is true where the own process flags or ever did, or a cluster's did while the
+    principal's own part in it was worth 10^OWN_PART.
     """
 
     scored: bool
@@ -67,11 +78,12 @@ class Pooled:
 class Principal:
     """The state of one stream: a window, its evidence, and where it is a cluster, the members' parts in it."""
 
-    __slots__ = ("evidence", "parts", "window")
+    __slots__ = ("by_cluster", "evidence", "parts", "window")
 
     def __init__(self, window: Window, evidence: Evidence) -> None:
         self.window = window
         self.evidence = evidence
+        self.by_cluster = False
         self.parts: dict[str, NDArray[np.int32]] = {}
 
 
@@ -84,7 +96,7 @@ class Detector:
 
     `prompts`: all windows together hold at most so many; beyond that the window of the principal
     that is longest silent is emptied, and its evidence is kept. `principals`: evidence is kept
-    for at most so many. `cells`: of the shared table, a power of two; 128 a prompt by default.
+    for at most so many. `lookout`: where it is given, near-duplicates of other keys' prompts link too.
     """
 
     def __init__(
@@ -94,13 +106,14 @@ class Detector:
         window: int = 1000,
         prompts: int = 100_000,
         principals: int = 100_000,
-        cells: int | None = None,
         alpha: float = ALPHA,
         granted: Channels | None = None,
+        lookout: "Lookout | None" = None,
     ) -> None:
         self.channels = granted or Channels(channels())
-        self.scorer = Scorer(tokens, self.channels, cells or 1 << (128 * prompts - 1).bit_length())
+        self.scorer = Scorer(tokens, self.channels)
         self.linkage = Linkage(tokens, cells=1 << max(16, (8 * prompts - 1).bit_length()), keys=principals)
+        self.lookout = lookout
         self._capacity = window
         self._most_prompts = prompts
         self._most = principals
@@ -129,8 +142,13 @@ class Detector:
         events = self._take(principal, own, said)
         if events is not None:
             cluster = self.linkage.see(principal, said, tags)
-            if cluster is not None:
-                self._pool(principal, cluster, said)
+            dissolved = self.linkage.dissolved()
+            for name in dissolved:
+                self.forget(_pooled(name))
+            if cluster is not None and cluster not in dissolved:
+                self._pool(principal, own, cluster, said)
+            if self.lookout is not None:
+                self._look(self.lookout, principal, said)
         return self._reading(principal, own, events is not None)
 
     def signals(self, principal: str) -> dict[str, Signal]:
@@ -173,13 +191,26 @@ class Detector:
             self._empty(*next(iter(self._filled.items())))
         return events
 
-    def _pool(self, principal: str, cluster: str, said: Said) -> None:
+    def _pool(self, principal: str, own: Principal, cluster: str, said: Said) -> None:
         state = self._state(_pooled(cluster))
+        part = state.parts.get(principal)
+        if part is None:
+            part = state.parts[principal] = np.zeros(2 * self.channels.size, np.int32)
+            self._absorb(state, own)
         events = self._take(_pooled(cluster), state, said)
-        if events is not None:
-            part = state.parts.setdefault(principal, np.zeros(2 * self.channels.size, np.int32))
-            for event in events:
-                part[event] += 1
+        for event in events or ():
+            part[event] += 1
+
+    def _look(self, lookout: "Lookout", principal: str, said: Said) -> None:
+        for near in lookout.see(principal, said):
+            if near.other is not None and near.others >= CLOSE and near.length >= LONG:
+                self.linkage.near(near.principal, near.other)
+
+    def _absorb(self, cluster: Principal, member: Principal) -> None:
+        """What a member said before it was linked is the cluster's past: later prompts are compared with it."""
+        before = len(cluster.window)
+        self.scorer.absorb(cluster.window, member.window, ABSORBED)
+        self._held += len(cluster.window) - before
 
     def _state(self, name: str) -> Principal:
         state = self._principals.get(name)
@@ -188,24 +219,23 @@ class Detector:
             return state
         if len(self._principals) >= self._most:
             self.forget(next(iter(self._principals)))
-        window = Window(self._capacity, hash(name))
+        window = Window(self._capacity, self.scorer.hashes)
         state = self._principals[name] = Principal(window, Evidence(self.channels))
         return state
 
     def _empty(self, name: str, state: Principal) -> None:
         self._filled.pop(name, None)
         self._held -= len(state.window)
-        self.scorer.forget(state.window)
-        state.window = Window(self._capacity, state.window.salt)
+        state.window = Window(self._capacity, self.scorer.hashes)
 
     def _reading(self, principal: str, own: Principal, scored: bool) -> Reading:
         evidence = own.evidence
         cluster = self.linkage.cluster(principal)
         pooled = self._principals.get(_pooled(cluster)) if cluster is not None else None
-        flagged = evidence.flagged_after is not None
-        if pooled is not None and pooled.evidence.flagged_after is not None and not flagged:
+        # Who was flagged with its cluster stays so, whatever that becomes a part of.
+        if pooled is not None and pooled.evidence.flagged_after is not None and not own.by_cluster:
             part = pooled.parts.get(principal)
-            flagged = part is not None and self.channels.part(part) >= OWN_PART
+            own.by_cluster = part is not None and self.channels.part(part) >= OWN_PART
         return Reading(
             scored=scored,
             prompts=evidence.scored,
@@ -213,7 +243,7 @@ class Detector:
             flagged_after=evidence.flagged_after,
             cluster=cluster,
             cluster_log10_e=pooled.evidence.log10 if pooled is not None else 0.0,
-            flagged=flagged,
+            flagged=own.by_cluster or evidence.flagged_after is not None,
         )
 
 

@@ -26,6 +26,9 @@ SHARED = 2
 """Leading directions that the tokens of any text share, and that tell texts apart least."""
 
 SIF = 1e-3
+RARE = 12.0
+"""Bits beyond which a token weighs no more."""
+
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to [texts, width] of the sentence encoder."""
 
@@ -41,7 +44,7 @@ class StaticEmbedding:
     rows: NDArray[np.int8]
     scale: Vector
 
-    def vector(self, ids: Sequence[int]) -> Vector:
+    def vector(self, ids: Sequence[int] | NDArray[np.uint16]) -> Vector:
         """[DIMENSIONS] of L2 norm 1 for a text's token ids; all zeros for none that the vocabulary holds."""
         index = np.asarray(ids, np.intp)
         index = index[index < len(self.rows)]
@@ -79,6 +82,16 @@ def distil(vocabulary: dict[str, int], encode: Encode) -> StaticEmbedding:
     largest = np.maximum(np.abs(rows).max(axis=1), 1e-9)
     whole = np.rint(rows * (127 / largest)[:, None]).astype(np.int8)
     return StaticEmbedding(whole, (largest / 127 * SIF / (SIF + frequency)).astype(np.float32))
+
+
+def hashed(bits: Vector) -> StaticEmbedding:
+    """The static embedding that needs no encoder: a direction by chance for each token, weighted by what it tells.
+
+    bits: of each token. It tells shared words, in any language, and no meaning: two texts'
+    cosine is that of their weighted tokens within 1/√DIMENSIONS (Johnson, Lindenstrauss, 1984).
+    """
+    rows = np.random.default_rng(VERSION).integers(-127, 128, (len(bits), DIMENSIONS)).astype(np.int8)
+    return StaticEmbedding(rows, (np.minimum(bits, RARE) / (127 * RARE)).astype(np.float32))
 
 
 def load_or_distil(path: Path, vocabulary: dict[str, int], encode: Encode) -> Loaded:

@@ -1,9 +1,13 @@
-"""How often a principal's recent prompts held a token, a pair and a run of four: one table for all principals.
+"""What one principal's recent prompts were made of: the pairs that they held, and how many held each run of four.
 
-A counting filter of one byte a cell (Fan, Cao, Almeida, Broder, "Summary cache", 2000), so that
-the memory is bounded and shared. A count is never too low until it reaches FULL, where it stays;
-two keys in one cell make it too high, which happens to a share of at most load = keys/cells.
+Pairs are kept in a blocked Bloom filter (Putze, Sanders, Singler, "Cache-, hash- and
+space-efficient Bloom filters", 2009), runs in a counting filter of one byte a cell (Fan, Cao,
+Almeida, Broder, "Summary cache", 2000). Nothing is taken out: they stand in segments, and the
+oldest segment goes whole. A pair that was seen is always known; one that was not is known by
+chance, one time in some thousand. A count is never too low below FULL.
 """
+
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,39 +16,45 @@ FULL = 255
 RUN = 4
 """Tokens of a run: long enough that chance rarely repeats one, short enough to survive an edit."""
 
+SEGMENT = 1 << 15
+"""Pairs that the largest segment is made for; it takes up eight bytes for each."""
+
+SEGMENTS = 3
+"""Segments at most: what chance adds to a count grows with their number."""
+
+FIRST = 1 << 8
+STEP = 4
+"""Pairs that the first segment is made for, and how many times larger each next one is."""
+
+USUAL = 64
+"""Tokens of a prompt that a segment's room is reckoned by."""
+
+BITS = 5
+"""Bits of a word that stand for one pair; a word has two pairs on average when its segment is full."""
+
 _GOLDEN, _FIRST, _SECOND = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _HALF = np.uint64(31)
+_PATTERNS = np.uint64(0xFFF)
 
 Ids = NDArray[np.uint16]
-Cells = NDArray[np.int64]
 Mixed = NDArray[np.uint64]
 Counts = NDArray[np.uint8]
 
 
-class Grams:
-    """The table; `cells` is a power of two, `vocabulary` the number of token ids.
+class Hashes:
+    """Hashes of tokens, pairs and runs under a vocabulary of so many ids."""
 
-    A prompt of n tokens has n - 1 pairs and n - 3 runs, or none; their cells stand in one array,
-    pairs first. `salt` tells the prompts of one principal from those of the others.
-    """
-
-    def __init__(self, cells: int, vocabulary: int) -> None:
-        if cells < 2 or cells & (cells - 1):
-            raise ValueError("the number of cells must be a power of two")
-        self._counts: Counts = np.zeros(cells, np.uint8)
-        self._shift = np.uint64(64 - (cells.bit_length() - 1))
+    def __init__(self, vocabulary: int) -> None:
         # SplitMix64 of each id: neighbouring ids are far apart.
         mixed = np.arange(1, vocabulary + 1, dtype=np.uint64) * _GOLDEN
         mixed = (mixed ^ (mixed >> _HALF)) * _FIRST
         self._words: Mixed = (mixed ^ (mixed >> _HALF)) * _SECOND
+        rng = np.random.default_rng(5)
+        places = rng.random((int(_PATTERNS) + 1, 64)).argpartition(BITS, axis=1)[:, :BITS].astype(np.uint64)
+        self.patterns: Mixed = np.bitwise_or.reduce(np.uint64(1) << places, axis=1)
 
-    @property
-    def size(self) -> int:
-        """Bytes of the table."""
-        return self._counts.nbytes + self._words.nbytes
-
-    def mixed(self, ids: Ids) -> Mixed:
-        """[n - 1 pairs, then n - 3 runs] of a prompt of n tokens, hashed, of nobody in particular."""
+    def of(self, ids: Ids) -> Mixed:
+        """[n - 1 pairs, then n - 3 runs] of a prompt of n tokens, or none of either."""
         words = self._words[ids]
         n = len(words)
         found = np.empty(max(n - 1, 0) + max(n - 3, 0), np.uint64)
@@ -56,32 +66,99 @@ class Grams:
                 runs = found[n - 1 :]
                 np.multiply(pairs[:-2], _SECOND, out=runs)
                 runs += pairs[2:]
-                runs ^= runs >> _HALF
+            found ^= found >> _HALF
+            found *= _GOLDEN
         return found
 
-    def cells(self, mixed: Mixed, salt: int) -> Cells:
-        """The cells of what is hashed, for one principal."""
-        return self._placed(mixed ^ np.uint64(salt & 0xFFFFFFFFFFFFFFFF))
+    def words(self, ids: Ids) -> Mixed:
+        """[n] of a prompt's single tokens."""
+        return self._words[ids] * _GOLDEN
 
-    def words(self, ids: Ids, salt: int) -> Cells:
-        """[n]: the cells of a prompt's single tokens."""
-        return self.cells(self._words[ids] * _SECOND, salt)
 
-    def counts(self, cells: Cells) -> Counts:
-        """How many prompts were added with each of these."""
-        return self._counts[cells]
+@dataclass(slots=True)
+class Segment:
+    """The filters of some prompts; `room` is the pairs that may still be put in."""
 
-    def add(self, cells: Cells, counts: Counts) -> None:
-        """Count one prompt in each of these cells, once however often it holds one; `counts` are those of now."""
-        # The same cell twice is written twice with one value: a prompt counts once.
-        self._counts[cells] = counts + (counts < FULL)
+    room: int
+    prompts: int = 0
+    size: int = 0
+    words: Mixed = field(init=False)
+    counts: Counts = field(init=False)
+    words_shift: np.uint64 = field(init=False)
+    counts_shift: np.uint64 = field(init=False)
 
-    def remove(self, cells: Cells) -> None:
-        """Take one prompt out again; full and empty cells stay."""
-        found = self._counts[cells]
-        self._counts[cells] = found - ((found < FULL) & (found > 0))
+    def __post_init__(self) -> None:
+        power = self.room.bit_length() - 1
+        self.words = np.zeros(1 << (power - 1), np.uint64)
+        self.counts = np.zeros(1 << (power + 2), np.uint8)
+        self.words_shift, self.counts_shift = np.uint64(65 - power), np.uint64(62 - power)
+        self.size = self.room
 
-    def _placed(self, mixed: Mixed) -> Cells:
-        mixed *= _GOLDEN
-        mixed >>= self._shift
-        return mixed.view(np.int64)
+
+class Grams:
+    """The pairs and runs of a principal's last prompts: at least half of `capacity` of them, at most all.
+
+    Where prompts are longer than USUAL tokens the least is fewer: a segment has room for SEGMENT pairs.
+    """
+
+    __slots__ = ("_half", "_hashes", "_largest", "_segments")
+
+    def __init__(self, hashes: Hashes, capacity: int) -> None:
+        self._hashes = hashes
+        self._half = max(capacity // 2, 1)
+        self._largest = min(SEGMENT, max(FIRST, 1 << (USUAL * self._half - 1).bit_length()))
+        self._segments = [Segment(FIRST)]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the filters."""
+        return sum(one.words.nbytes + one.counts.nbytes for one in self._segments)
+
+    def any_known(self, mixed: Mixed) -> bool:
+        """Whether any of these pairs or tokens was put in."""
+        patterns = self._hashes.patterns[mixed & _PATTERNS]
+        # The newest segment is the largest, and knows most.
+        for segment in reversed(self._segments):
+            found = segment.words[mixed >> segment.words_shift]
+            found &= patterns
+            if (found == patterns).any():
+                return True
+        return False
+
+    def counts(self, runs: Mixed) -> Counts:
+        """How many prompts were put in with each of these runs, FULL for more."""
+        first, *others = self._segments
+        found: Counts = first.counts[runs >> first.counts_shift]
+        for segment in others:
+            more = segment.counts[runs >> segment.counts_shift]
+            # A sum that wraps is smaller than its parts.
+            found += more
+            found[found < more] = FULL
+        return found
+
+    def mark(self, pairs: Mixed) -> None:
+        """Put in pairs or tokens of the last prompt."""
+        segment = self._segments[-1]
+        np.bitwise_or.at(segment.words, pairs >> segment.words_shift, self._hashes.patterns[pairs & _PATTERNS])
+
+    def put(self, pairs: Mixed, runs: Mixed | None) -> None:
+        """Put in a prompt's pairs, and one count for each of its runs, however often it holds one."""
+        segment = self._segments[-1]
+        if segment.room < len(pairs) or segment.prompts >= self._half:
+            segment = self._next(segment)
+        segment.prompts += 1
+        segment.room -= len(pairs)
+        self.mark(pairs)
+        if runs is not None and len(runs):
+            places = runs >> segment.counts_shift
+            counts = segment.counts[places]
+            # The same cell twice is written twice with one value: a prompt counts once.
+            segment.counts[places] = counts + (counts < FULL)
+
+    def _next(self, last: Segment) -> Segment:
+        held = sum(one.prompts for one in self._segments)
+        while len(self._segments) == SEGMENTS or held - self._segments[0].prompts >= self._half:
+            held -= self._segments.pop(0).prompts
+        segment = Segment(min(STEP * last.size, self._largest))
+        self._segments.append(segment)
+        return segment

@@ -36,6 +36,8 @@ FORGOTTEN = 0.1
 MEMBERS = 256
 """Keys of one cluster, at most: a cluster that took in everyone would say nothing."""
 
+_NUMBERS = np.uint64(0xFFFFFF)
+
 
 @dataclass(slots=True)
 class Linked:
@@ -60,13 +62,14 @@ class Linkage:
         # A long word in many pieces is one word: two people may well share it.
         self._bits = np.where(tokens.begins, tokens.bits, np.float32(PIECE))
         self._shift = np.uint64(64 - (cells.bit_length() - 1))
-        self._last: NDArray[np.int32] = np.full(cells, -1, np.int32)
-        self._checks: NDArray[np.uint32] = np.zeros(cells, np.uint32)
+        # The high bits of a run, and the number of the key that held it last, from 1 on.
+        self._last: NDArray[np.uint64] = np.zeros(cells, np.uint64)
         self._keys: dict[str, Linked] = {}
         self._names: list[str] = []
         self._roots: list[int] = []
         self._sizes: list[int] = []
         self._most = keys
+        self._dissolved: list[str] = []
 
     def cluster(self, key: str) -> str | None:
         """The name of a key's cluster, which is that of one of its keys; None for a key that is linked with none."""
@@ -84,25 +87,40 @@ class Linkage:
         root = self._root(known.number)
         return tuple(name for number, name in enumerate(self._names) if self._root(number) == root)
 
+    def dissolved(self) -> list[str]:
+        """The clusters that went into others since this was last asked."""
+        found, self._dissolved = self._dissolved, []
+        return found
+
     def see(self, key: str, said: Said, tags: frozenset[str] = frozenset()) -> str | None:
         """Take one prompt of a key; its cluster as it was before this prompt."""
         before = self.cluster(key)
         known = self._known(key, tags)
-        pairs = len(said.ids) - 1
-        runs = said.mixed[pairs:]
+        runs = said.runs
         if known is None or not len(runs):
             return before
         known.meetings *= KEPT
         if known.meetings < FORGOTTEN:
             known.met.clear()
-        cells = (runs >> self._shift).view(np.int64)
-        holders, checks = self._last[cells], runs.astype(np.uint32)
+        cells = runs >> self._shift
+        holders = self._last[cells]
+        own = np.uint64(known.number + 1)
+        self._last[cells] = runs & ~_NUMBERS | own
         # A cell that another run has taken says nothing of this one.
-        others = (holders != known.number) & (self._checks[cells] == checks) & (holders >= 0)
-        self._last[cells], self._checks[cells] = known.number, checks
-        if int(others.sum()) >= FEWEST:
-            self._meet(known, said, holders, others)
+        holders ^= runs
+        same = holders <= _NUMBERS
+        if np.count_nonzero(same) >= FEWEST:
+            holders ^= runs & _NUMBERS
+            others = same & (holders != own)
+            if np.count_nonzero(others) >= FEWEST:
+                self._meet(known, said, holders, others)
         return before
+
+    def near(self, key: str, other: str) -> None:
+        """Take that a long prompt of a key is a near-duplicate of another's: a meeting."""
+        first, second = self._keys.get(key), self._keys.get(other)
+        if first is not None and second is not None:
+            self._met(first, {second.number})
 
     def _known(self, key: str, tags: frozenset[str]) -> Linked | None:
         known = self._keys.get(key)
@@ -115,18 +133,20 @@ class Linkage:
             known.tags |= tags
         return known
 
-    def _meet(self, known: Linked, said: Said, holders: NDArray[np.int32], others: NDArray[np.bool_]) -> None:
+    def _meet(self, known: Linked, said: Said, holders: NDArray[np.uint64], others: NDArray[np.bool_]) -> None:
         bits: list[float] = self._bits[said.ids].tolist()
         if spans.longest(others.view(np.uint8), bits, 1) <= MEETING_BITS:
             return
         shared: dict[int, float] = {}
         for place in np.flatnonzero(others).tolist():
-            number = int(holders[place])
+            number = int(holders[place]) - 1
             shared[number] = shared.get(number, 0.0) + bits[place]
         # One template is held by many keys, the last of each run: together they are one meeting.
         met = {number for number, worth in shared.items() if worth > MEETING_BITS / 3}
-        if not met:
-            return
+        if met:
+            self._met(known, met)
+
+    def _met(self, known: Linked, met: set[int]) -> None:
         known.meetings += 1
         root = self._root(known.number)
         known.met = {number for number in known.met | met if self._root(number) != root}
@@ -145,5 +165,7 @@ class Linkage:
     def _join(self, first: int, second: int) -> None:
         a, b = sorted((self._root(first), self._root(second)), key=lambda root: -self._sizes[root])
         if a != b and self._sizes[a] + self._sizes[b] <= MEMBERS:
+            if self._sizes[b] > 1:
+                self._dissolved.append(self._names[b])
             self._roots[b] = a
             self._sizes[a] += self._sizes[b]

@@ -1,7 +1,7 @@
 """A prompt against a window, as events for the evidence: what is compared, and in which channels it hits.
 
 1. Repeats  a prompt that is in the window already is a retry or a regeneration: not scored.
-2. Compare  with the window: chain, affixes, pairs and runs.
+2. Compare  with the window: chain, kin, affixes, pairs and runs.
 3. Events   a code for each channel that scores it, from what the window held before.
 4. Keep     the prompt; the oldest goes.
 """
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from prompts.evidence import Channels
-from prompts.grams import Grams
+from prompts.grams import Hashes
 from prompts.normalise import fold, shortened, without_courtesy
-from prompts.prompt import Prompt, Said, by_length
+from prompts.prompt import KEPT, Said, by_length, said
 from prompts.signals import affixes, brevity, chains, novelty, spans
 from prompts.tokens import Tokens
-from prompts.window import KEPT, Window, ends
+from prompts.window import Joined, Window
 
 LEAST_SEEN = tuple(chains + lag for _, chains, lag in affixes.TESTS) + tuple(chains for _, chains in spans.TESTS)
 """Prompts after which each of these tests has a chance to hit."""
@@ -36,20 +36,12 @@ def ids_of(text: str, tokens: Tokens) -> list[int]:
 
 
 class Scorer:
-    """Tokens, and the table of grams that all windows share; `cells` of it, a power of two.
+    """Reads prompts and scores them against windows."""
 
-    128 cells for each prompt that all windows hold together keep its load under 1.
-    """
-
-    def __init__(self, tokens: Tokens, channels: Channels, cells: int) -> None:
+    def __init__(self, tokens: Tokens, channels: Channels) -> None:
         self.tokens = tokens
+        self.hashes = Hashes(tokens.size)
         self._channels = channels
-        self._grams = Grams(cells, tokens.size)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the shared table."""
-        return self._grams.size
 
     def read(self, text: str) -> Said | None:
         """What a user said, as it is compared; None for a text of nothing."""
@@ -59,67 +51,55 @@ class Scorer:
         """The same of a text's ids, as `ids_of` gives them; None for none."""
         if not ids:
             return None
-        whole = np.array(ids, np.uint16)
-        kept = whole[:KEPT]
-        return Said(kept, len(ids), frozenset(ids), ends(ids), self._grams.mixed(kept), hash(whole.tobytes()))
+        kept = np.array(ids[:KEPT], np.uint16)
+        return said(ids, self.hashes.of(kept), kept)
 
     def events(self, window: Window, said: Said) -> list[int] | None:
         """The events of a prompt, which the window then holds; None for a repeat."""
         if window.holds(said.digest):
             return None
-        cells = self._grams.cells(said.mixed, window.salt)
-        prompt = Prompt(said, window.seen, window.join(said.words), cells, self._grams.counts(cells))
-        events = self._events(window, prompt)
-        self._keep(window, prompt)
+        joined = window.join(said)
+        events = self._events(window, said, joined)
+        self._keep(window, said, joined)
         return events
 
-    def forget(self, window: Window) -> None:
-        """Take a window's prompts out of the shared table."""
-        for tokens, began in window.drain():
-            self._remove(window, tokens, began)
+    def absorb(self, window: Window, other: Window, count: int) -> None:
+        """Put the last prompts of another window into this one, but for the very last, and score nothing."""
+        for ids in other.latest(count + 1)[:-1]:
+            past = said(ids.tolist(), self.hashes.of(ids), ids)
+            if not window.holds(past.digest):
+                self._keep(window, past, window.join(past))
 
-    def _events(self, window: Window, prompt: Prompt) -> list[int]:
+    def _keep(self, window: Window, said: Said, joined: Joined) -> None:
+        window.add(said, joined)
+        window.grams.put(said.pairs, said.runs if joined.place == 1 else None)
+        if said.length < FEW:
+            window.grams.mark(self.hashes.words(said.ids))
+
+    def _events(self, window: Window, said: Said, joined: Joined) -> list[int]:
         """A code for each channel that scores the prompt: its place, and `size` more for a hit."""
         offsets, size = self._channels.offsets, self._channels.size
-        said, seen = prompt.said, prompt.seen
-        length, pairs = said.length, len(said.ids) - 1
+        seen, length = window.seen, said.length
+        stratum = by_length(length)
         found: list[tuple[int, int, bool]] = []
-        if prompt.joined.place == 1:
-            stratum = by_length(length)
-            shared, others, ages = window.affixes(said.ends, self.tokens.bits, affixes.MOST)
-            spanned = spans.hits(prompt.counts[pairs:], self.tokens.bits, said.ids)
-            hits = (*affixes.hits(shared, others, ages), *spanned)
+        if joined.place == 1:
+            bits = self.tokens.bits
+            spanned = spans.hits(window.grams.counts(said.runs), bits, said.ids)
+            hits = (*affixes.hits(*window.affixes(said, bits, affixes.MOST)), *spanned)
             found = [(i, stratum, hit) for i, hit in enumerate(hits) if seen >= LEAST_SEEN[i]]
         if novelty.scored(length, seen):
-            begins = self.tokens.begins[said.ids[1:]]
-            found.append((NOVELTY, novelty.stratum(seen), novelty.hit(prompt.counts[:pairs], begins)))
+            told = said.pairs[self.tokens.begins[said.ids[1:]]]
+            found.append((NOVELTY, novelty.stratum(seen), bool(len(told)) and not window.grams.any_known(told)))
         if brevity.scored(seen):
-            stratum = brevity.stratum(seen)
             short, new = self._brevity(window, said)
-            found += [(BREVITY, stratum, short), (BREVITY + 1, stratum, new)]
-        back_to_head, star = chains.hits(prompt.joined)
-        found += [(CHAINS, 0, back_to_head), (CHAINS + 1, by_length(length), star)]
+            recent = brevity.stratum(seen)
+            found += [(BREVITY, recent, short), (BREVITY + 1, recent, new)]
+        found.append((CHAINS, 0, chains.back_to_head(joined)))
+        if chains.has_kin(joined):
+            found.append((CHAINS + 1, stratum, chains.star(joined)))
         return [offsets[channel] + stratum + size * hit for channel, stratum, hit in found]
 
     def _brevity(self, window: Window, said: Said) -> tuple[bool, bool]:
         if said.length > brevity.LENGTH:
             return False, False
-        return True, brevity.new(self._grams.counts(self._grams.words(said.ids, window.salt)))
-
-    def _keep(self, window: Window, prompt: Prompt) -> None:
-        said, began = prompt.said, prompt.joined.place == 1
-        gone = window.add(said.ends, said.ids.tobytes(), said.digest, said.words, prompt.joined)
-        counted = len(prompt.cells) if began else len(said.ids) - 1
-        self._grams.add(prompt.cells[:counted], prompt.counts[:counted])
-        if said.length < FEW:
-            words = self._grams.words(said.ids, window.salt)
-            self._grams.add(words, self._grams.counts(words))
-        if gone is not None:
-            self._remove(window, *gone)
-
-    def _remove(self, window: Window, tokens: bytes, began: bool) -> None:
-        ids = np.frombuffer(tokens, np.uint16)
-        cells = self._grams.cells(self._grams.mixed(ids), window.salt)
-        self._grams.remove(cells if began else cells[: len(ids) - 1])
-        if len(ids) < FEW:
-            self._grams.remove(self._grams.words(ids, window.salt))
+        return True, not window.grams.any_known(self.hashes.words(said.ids))

@@ -25,7 +25,7 @@ MOST = 64
 NOTHING: Sequence[bool] = (False,) * len(TESTS)
 
 
-def hits(shared: Bits, chains: Places, ages: Places) -> Sequence[bool]:
+def hits(shared: Bits, chains: Places, ages: NDArray[np.int64]) -> Sequence[bool]:
     """A hit for each of TESTS, from what prompts of the window share with a new one, their chains and ages."""
     close = shared > LEAST
     if not close.any():

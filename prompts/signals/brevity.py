@@ -1,7 +1,5 @@
 """Prompts of almost nothing: streams that probe a model token by token."""
 
-from prompts.grams import Counts
-
 LENGTH = 3
 LEAST_SEEN = 5
 
@@ -14,8 +12,3 @@ def stratum(seen: int) -> int:
 def scored(seen: int) -> bool:
     """Whether the principal has said enough to be judged."""
     return seen >= LEAST_SEEN
-
-
-def new(counts: Counts) -> bool:
-    """Whether the principal used none of a prompt's tokens in a short prompt before; counts: [n]."""
-    return not counts.any()

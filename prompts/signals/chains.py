@@ -10,14 +10,24 @@ LEAST = 3
 """The place in its chain from which a prompt can tell: the second's previous one is the head itself."""
 
 KIN = 2
-"""Kin among the last prompts from which their order can tell."""
+"""Kin in the window from which their order can tell."""
 
 
-def hits(joined: Joined) -> tuple[bool, bool]:
-    """Whether an edit is at least as close to its chain's head, or to some kin, as to the prompt before it.
+def back_to_head(joined: Joined) -> bool:
+    """Whether an edit of a seed that was itself sent is at least as close to the seed as to the edit before it."""
+    return joined.place >= LEAST and joined.to_head >= joined.to_previous
 
-    The first is for a seed that was itself sent, the second for one that was not, and for short
-    seeds, whose edits are less alike: of m edits of one seed the last is the closest by chance
-    alone, one time in m.
+
+def has_kin(joined: Joined) -> bool:
+    """Whether a prompt has kin enough for their order to tell."""
+    return len(joined.kin) >= KIN
+
+
+def star(joined: Joined) -> bool:
+    """Whether some kin is closer than the latest.
+
+    For seeds that were not sent, and for many seeds in turn: of m edits of one seed the latest is
+    the closest by chance alone, one time in m.
     """
-    return joined.place >= LEAST and joined.to_head >= joined.to_previous, joined.star >= KIN
+    latest, *others = joined.kin
+    return max(others) > latest

@@ -4,11 +4,6 @@ What people write repeats "in the", "how to"; random words and random tokens do 
 side of *high* diversity, on which templates never show.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
-from prompts.grams import Counts
-
 LEAST_LENGTH = 5
 LEAST_SEEN = 10
 
@@ -21,12 +16,3 @@ def stratum(seen: int) -> int:
 def scored(length: int, seen: int) -> bool:
     """Whether a prompt has pairs to tell by, and a past to compare it with."""
     return length >= LEAST_LENGTH and seen >= LEAST_SEEN
-
-
-def hit(counts: Counts, begins: NDArray[np.bool_]) -> bool:
-    """Whether no pair whose second token begins a word was seen; counts, begins: [n - 1], of each pair.
-
-    A prompt without such a pair is no hit.
-    """
-    told = counts[begins]
-    return bool(len(told)) and not told.any()

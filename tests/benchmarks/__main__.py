@@ -19,6 +19,7 @@ from tests.benchmarks import (
     embedded,
     ledger_histories,
     prompts,
+    prompts_cost,
     quotas,
     quotas_local,
     quotas_redis,
@@ -51,6 +52,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "similarity_http": similarity_http.run,
     "prompts": prompts.run,
     "watched": watched.run,
+    "prompts_cost": prompts_cost.run,
     "side_channels": side_channels.run,
 }
 

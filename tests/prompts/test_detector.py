@@ -5,6 +5,8 @@ import random
 import pytest
 
 from prompts.detector import Detector, Reading
+from prompts.fingerprint import hashed
+from prompts.lookout import Lookout
 from prompts.scorer import ids_of
 from tests.prompts.corpora import Corpus, made_up
 from tests.prompts.sessions import ATTACKS, HONEST, mixture, styled, templates
@@ -111,6 +113,38 @@ def test_the_same_stream_is_not_flagged_where_keys_are_not_linked(corpus: Corpus
     assert max(reading.log10_e for reading in readings) < 3
 
 
+def test_what_a_key_said_before_it_was_linked_is_its_clusters_past(corpus: Corpus) -> None:
+    """Perturbations of twenty seeds, half of them hidden in honest prompts, over twenty keys."""
+    one, source = detector(), random.Random(12)
+    session = mixture(ATTACKS["perturbation, in rounds"], HONEST["mixed"], 0.5)(corpus, source, 300)
+    readings = split(one, session, 20, source)
+    assert any(reading.flagged for reading in readings)
+    # The windows of clusters that went into larger ones are gone.
+    assert len(one) <= 2 * len(session)
+
+
+def test_keys_that_share_near_duplicates_and_no_long_run_are_linked(corpus: Corpus) -> None:
+    """Every fourth word of one prompt is another each time: no run of words is long enough to link by."""
+    source = random.Random(13)
+    seed = [f"word{i}" for i in range(900, 940)]
+
+    def session() -> list[str]:
+        texts = []
+        for _ in range(80):
+            words = list(seed)
+            for place in range(source.randrange(6), len(words), 6):
+                words[place] = source.choice(corpus.words)
+            texts.append(" ".join(words))
+        return texts
+
+    without = detector()
+    watched = Detector(TOKENS, prompts=4000, lookout=Lookout(hashed(TOKENS.bits), 4000))
+    for one in (without, watched):
+        split(one, session(), 4, source)
+    assert without.linkage.cluster("k0") is None
+    assert len(watched.linkage.members("k0")) == 4
+
+
 def test_honest_keys_of_one_topic_behind_one_address_are_not_flagged(corpus: Corpus) -> None:
     one, source = detector(), random.Random(6)
     for text in HONEST["classroom"](corpus, source, 600):
@@ -133,7 +167,18 @@ def test_a_forgotten_principal_leaves_nothing_behind(corpus: Corpus) -> None:
     one.forget("a")
     one.forget("a")
     assert len(one) == 0
-    assert not one.scorer._grams._counts.any()
+    assert one.signals("a") == {}
+    assert one.observe("a", corpus.chats[0]).prompts == 1
+
+
+def test_random_words_are_new_among_a_hundred_full_windows(corpus: Corpus) -> None:
+    """What other principals said does not make a pair known."""
+    one = Detector(TOKENS, prompts=4000)
+    for place, text in enumerate(HONEST["mixed"](corpus, random.Random(9), 800)):
+        one.observe(f"b{place % 4}", text)
+    found = flagged_after(ATTACKS["random words"](corpus, random.Random(10), 150), one)
+    assert found is not None
+    assert found <= 100
 
 
 def test_evidence_outlives_its_window(corpus: Corpus) -> None:

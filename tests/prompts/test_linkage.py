@@ -11,7 +11,7 @@ from prompts.scorer import Scorer
 from tests.prompts.vocabulary import tokens
 
 TOKENS = tokens()
-SCORER = Scorer(TOKENS, Channels(channels()), 1 << 10)
+SCORER = Scorer(TOKENS, Channels(channels()))
 TEMPLATE = " ".join(f"word{i}" for i in range(700, 716))
 
 
@@ -60,6 +60,41 @@ def test_a_shared_tag_lowers_what_is_needed(tags: tuple[set[str], set[str]], pro
         and linkage.cluster("k0") is not None
     )
     assert first == prompts
+
+
+def test_near_duplicates_are_meetings_too() -> None:
+    rng = np.random.default_rng(38)
+    linkage = Linkage(TOKENS)
+    for key in ("a", "b", "c"):
+        linkage.see(key, said(filler(rng)))
+    linkage.near("a", "nobody")
+    for first, second in (("a", "b"), ("b", "a")) * 2:
+        assert linkage.cluster("a") is None
+        linkage.near(first, second)
+    assert linkage.cluster("a") == linkage.cluster("b") is not None
+    assert linkage.cluster("c") is None
+
+
+def test_a_cluster_that_goes_into_another_is_told() -> None:
+    rng = np.random.default_rng(39)
+    linkage = Linkage(TOKENS)
+    names = [f"k{i}" for i in range(5)]
+    for key in names:
+        linkage.see(key, said(filler(rng)))
+
+    def link(*keys: str) -> None:
+        for _ in range(3):
+            for key in keys:
+                linkage.near(key, keys[keys.index(key) - 1])
+
+    link("k0", "k1")
+    link("k2", "k3", "k4")
+    assert linkage.dissolved() == []
+    smaller = linkage.cluster("k0")
+    link("k0", "k2")
+    assert linkage.dissolved() == [smaller]
+    assert linkage.dissolved() == []
+    assert linkage.cluster("k1") == linkage.cluster("k4")
 
 
 def test_few_meetings_in_a_long_history_do_not_add_up() -> None:

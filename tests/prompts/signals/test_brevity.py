@@ -1,13 +1,6 @@
-"""Probes of single tokens: short, and new each time."""
+"""Brevity is judged where there is a past."""
 
-import numpy as np
-
-from prompts.signals.brevity import new, scored, stratum
-
-
-def test_a_token_that_was_used_is_not_new() -> None:
-    assert new(np.zeros(3, np.uint8))
-    assert not new(np.array([0, 1, 0], np.uint8))
+from prompts.signals.brevity import scored, stratum
 
 
 def test_a_beginner_is_not_judged() -> None:

