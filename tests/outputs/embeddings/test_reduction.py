@@ -37,9 +37,7 @@ def test_the_cosine_to_the_truth_is_that_of_noise_and_levels_alone(bits: int, no
     found = cosines(whole(by("acme", TEXTS, VECTORS), by), VECTORS)
     half = SIZE * noise**2 / 2
     kept = 1 - {1: 0.3634, 4: 0.01154, 8: 0.0001}[bits]
-    expected = np.sqrt(kept / (1 + half)) / np.sqrt(1 + half / kept) if bits > 1 else None
-    if expected is None:  # of a sign 2 / pi is left, and the levels' own power is kept
-        expected = np.sqrt(2 / np.pi / (1 + half)) / np.sqrt(1 + half / (2 / np.pi))
+    expected = np.sqrt(kept / (1 + half)) / np.sqrt(1 + half / kept)
     assert float(found.mean()) == pytest.approx(float(expected), abs=0.01)
 
 
