@@ -18,6 +18,7 @@ from llmguard.control import Control
 from llmguard.controls.audit import Audit
 from llmguard.controls.authentication import Authentication
 from llmguard.controls.decoding import Decoding
+from llmguard.controls.embeddings import Embeddings
 from llmguard.controls.endpoints import Endpoints
 from llmguard.controls.hygiene import Hygiene
 from llmguard.controls.logits import Logits
@@ -340,6 +341,7 @@ class App:
             Validation(settings, self._uploads),
             Models(catalogue, upstreams),
             Sampling(self._samples(settings), settings.samples.share if settings.samples else 0.0, chance),
+            Embeddings(settings, derive(self._secret, "embeddings")),
             Decoding(settings, self._holdings),
             Quotas(
                 settings,

@@ -29,7 +29,8 @@ TABLE: dict[str, Row] = {
     "embeddings_not_exported": Row(
         403,
         "permission_error",
-        "Embeddings are not given out here.",
+        "Embeddings are not given out here. Compare texts with /v1/similarity, or search in them with "
+        "/v1/vector_stores/{id}/search.",
     ),
     "content_hidden": Row(403, "permission_error", "The texts of this vector store are hidden."),
     "model_not_found": Row(404, "invalid_request_error", "The model does not exist or you may not use it."),

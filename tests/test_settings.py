@@ -198,3 +198,21 @@ def test_example_fits_the_schema() -> None:
     assert list(validator.iter_errors(example)) == []
     assert list(validator.iter_errors({**example, "modus": 1})) != []
     assert list(validator.iter_errors({**example, "server": {"drain_s": "soon"}})) != []
+
+
+def test_vectors_are_granted_with_a_reason_or_not_at_all() -> None:
+    reason = {"reason": "a partner searches our help pages"}
+    granted = Outputs.model_validate({"embeddings": "reduced", "reduced": reason}).reduced
+    assert granted is not None
+    assert (granted.dimensions, granted.bits, granted.noise) == (256, 8, 0.02)
+    assert Outputs().embeddings == "never"
+    for wrong in (
+        {"embeddings": "reduced"},
+        {"embeddings": "reduced", "reduced": {}},
+        {"embeddings": "reduced", "reduced": {"reason": " " * 20}},
+        {"embeddings": "reduced", "reduced": {**reason, "noise": 0}},
+        {"embeddings": "reduced", "reduced": {**reason, "bits": 32}},
+        {"embeddings": "full"},
+    ):
+        with pytest.raises(ValidationError):
+            Outputs.model_validate(wrong)

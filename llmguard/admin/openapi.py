@@ -12,7 +12,7 @@ from llmguard.admin import openapi_similarity as similarity
 from llmguard.errors import TABLE
 from llmguard.wire.chat_answer import ChatCompletion
 from llmguard.wire.completions import Completion
-from llmguard.wire.embeddings_endpoint import EMBEDDINGS
+from llmguard.wire.embeddings_endpoint import EMBEDDINGS, ToldEmbeddings
 from llmguard.wire.endpoint import Endpoint
 from llmguard.wire.models import MODEL, ModelList, ModelObject
 from llmguard.wire.pooling import Classifications
@@ -33,6 +33,7 @@ ANSWERS: dict[tuple[str, str], type[msgspec.Struct]] = {
     ("POST", "/v1/completions"): Completion,
     ("POST", "/v1/responses"): Response,
     ("POST", "/v1/classify"): Classifications,
+    ("POST", "/v1/embeddings"): ToldEmbeddings,
     ("GET", "/v1/models"): ModelList,
     ("GET", "/v1/models/{model}"): ModelObject,
 }
@@ -163,7 +164,7 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
 
 def _codes(endpoint: Endpoint) -> set[str]:
     if endpoint is EMBEDDINGS:
-        return GUARDED | {"embeddings_not_exported"}
+        return set(TABLE) - ELSEWHERE - SAMPLED - {"endpoint_not_allowed"} | {"embeddings_not_exported"}
     if endpoint.request is not None:
         return set(TABLE) - ELSEWHERE - (set() if endpoint.pooled is None else SAMPLED)
     return GUARDED | {"endpoint_not_allowed"} | ({"model_not_found"} if endpoint is MODEL else set())

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from llmguard.cli import config, keys, quota, risk, vectors
+from llmguard.cli import config, embeddings, keys, quota, risk, vectors
 from watermark.cli import main as watermark
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config.app, name="config")
+app.add_typer(embeddings.app, name="embeddings")
 app.add_typer(keys.app, name="keys")
 app.add_typer(quota.app, name="quota")
 app.add_typer(risk.app, name="risk")

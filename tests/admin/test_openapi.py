@@ -111,9 +111,9 @@ async def test_errors_are_the_tables_and_in_one_shape(document: dict[str, Any]) 
         assert "422" not in operation["responses"]
 
 
-async def test_embeddings_are_refused(document: dict[str, Any]) -> None:
+async def test_embeddings_may_be_refused_and_never_stream(document: dict[str, Any]) -> None:
     responses = document["paths"]["/v1/embeddings"]["post"]["responses"]
-    assert "200" not in responses
+    assert set(responses["200"]["content"]) == {"application/json"}
     assert responses["403"]["description"] == "embeddings_not_exported"
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from tests.benchmarks import (
     decoding,
     embedded,
+    embeddings,
     ledger_histories,
     prompts,
     prompts_cost,
@@ -42,6 +43,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "quotas": quotas.run,
     "start": lambda _: [start.run()],
     "embedded": lambda _: [embedded.run()],
+    "embeddings": lambda _: embeddings.run(),
     "decoding": lambda _: [decoding.run()],
     "quotas_local": quotas_local.run,
     "quotas_redis": quotas_redis.run,

@@ -8,6 +8,7 @@ from tests.serving import KEY, OTHER_KEY
 
 pytestmark = pytest.mark.anyio
 
+GRANT = {"reason": "a partner searches our help pages"}
 OTHER = {**COMPLETION, "model": "other"}
 
 
@@ -20,12 +21,25 @@ async def test_without_the_control_a_narrow_key_goes_anywhere_and_with_it_nowher
 
 
 @pytest.mark.parametrize("mode", ["enforce", "observe"])
-@pytest.mark.parametrize("endpoints", [["embeddings"], ["chat"]])
-async def test_embeddings_are_never_exported(mode: str, endpoints: list[str]) -> None:
-    policies = {"public": {"endpoints": endpoints}, "narrow": {}}
+@pytest.mark.parametrize(
+    ("endpoints", "outputs"),
+    [
+        (["embeddings"], None),
+        (["embeddings"], {}),
+        (["embeddings"], {"embeddings": "never", "reduced": GRANT}),
+        (["chat"], {"embeddings": "reduced", "reduced": GRANT}),
+    ],
+)
+async def test_embeddings_are_not_exported_unless_both_are_named(
+    mode: str, endpoints: list[str], outputs: dict[str, object] | None
+) -> None:
+    policies = {"public": {"endpoints": endpoints, "outputs": outputs}, "narrow": {}}
     guard = Guarded(mode=mode, policies=policies)
     client = await guard.ask("/v1/embeddings", {"model": "chat", "input": "hello"})
     assert (client.status, client.error["code"]) == (403, "embeddings_not_exported")
+    assert client.received_first == 0
+    for way in ("/v1/similarity", "/v1/vector_stores/{id}/search"):
+        assert way in client.error["message"]
 
 
 async def test_it_is_decided_before_the_body_is_read() -> None:

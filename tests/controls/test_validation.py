@@ -13,9 +13,8 @@ from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_endpoint import CHAT
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.completions_endpoint import COMPLETIONS
-from llmguard.wire.embeddings_endpoint import EMBEDDINGS
 from llmguard.wire.endpoint import Endpoint
-from llmguard.wire.models import MODELS
+from llmguard.wire.models import MODEL, MODELS
 from llmguard.wire.responses import ResponsesRequest
 from llmguard.wire.responses_endpoint import RESPONSES
 from tests.serving import tree
@@ -101,7 +100,7 @@ async def test_each_endpoint_has_its_own_shape(endpoint: Endpoint, body: bytes, 
     assert (found.model, found.stream) == ("m", True)
 
 
-@pytest.mark.parametrize("endpoint", [MODELS, EMBEDDINGS])
+@pytest.mark.parametrize("endpoint", [MODELS, MODEL])
 async def test_an_endpoint_without_a_body_is_let_pass_unread(endpoint: Endpoint) -> None:
     asked = exchange(never, {}, endpoint)
     assert await validation().admit(asked) is asked
