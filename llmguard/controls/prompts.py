@@ -15,6 +15,7 @@ from llmguard.risk.response import Reply, reply
 from llmguard.risk.sight import Asked, Memory, said, sight_of, site_of
 from llmguard.risk.standing import NORMAL, Standings
 from llmguard.settings import Settings
+from llmguard.store.store import StoreUnavailable
 from llmguard.upstreams.upstream import Upstream
 
 INLINE_CHARACTERS: Final = 800
@@ -70,7 +71,10 @@ class Prompts(Step):
                 exchange = degraded(exchange, self._models, self._upstreams) or exchange
         if request is not None and (refusal is None or refusal.code == "challenge_required" or self._observe):
             # Who does not do the work goes on being judged; a block ends when it was said to end.
-            await self._hand_in(self._desk, exchange, request)
+            try:
+                await self._hand_in(self._desk, exchange, request)
+            except StoreUnavailable:
+                return Denial("store_unavailable", retry_after_s=1.0)
         return refusal or exchange
 
     def _refusal(self, exchange: Exchange, met: Reply) -> Denial | None:
