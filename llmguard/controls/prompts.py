@@ -15,6 +15,7 @@ from llmguard.risk.response import Reply, reply
 from llmguard.risk.sight import Asked, Memory, said, sight_of, site_of
 from llmguard.risk.standing import NORMAL, Standings
 from llmguard.settings import Settings
+from llmguard.store.store import StoreUnavailable
 from llmguard.upstreams.upstream import Upstream
 
 INLINE_CHARACTERS: Final = 800
@@ -27,7 +28,8 @@ class Prompts(Step):
     """Judges a request by what is held against its key, then hands its prompts in.
 
     The standing came with the quotas, so it stands behind them: what is refused here is given back there. Every block
-    looks alike, whatever gave rise to it. `mode: observe` and `automation: allowed` record, and refuse nothing.
+    looks alike, whatever gave rise to it, and holds for the similarity services too. `mode: observe` and
+    `automation: allowed` record, and refuse nothing.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class Prompts(Step):
         """Refuse, degrade or let pass."""
         prompts, request = exchange.policy.prompts, exchange.request or exchange.pooling
         key = exchange.principal.key
-        if self._desk is None or request is None or prompts is None or not prompts.detect or not key:
+        asks = request is not None or exchange.endpoint.weight is not None
+        if self._desk is None or not asks or prompts is None or not prompts.detect or not key:
             return exchange
         standing = self._standings.hear(key, exchange.note)
         refusal = None
@@ -66,9 +69,12 @@ class Prompts(Step):
             refusal = self._refusal(exchange, met)
             if met.degrade and not self._observe:
                 exchange = degraded(exchange, self._models, self._upstreams) or exchange
-        if refusal is None or refusal.code == "challenge_required" or self._observe:
+        if request is not None and (refusal is None or refusal.code == "challenge_required" or self._observe):
             # Who does not do the work goes on being judged; a block ends when it was said to end.
-            await self._hand_in(self._desk, exchange, request)
+            try:
+                await self._hand_in(self._desk, exchange, request)
+            except StoreUnavailable:
+                return Denial("store_unavailable", retry_after_s=1.0)
         return refusal or exchange
 
     def _refusal(self, exchange: Exchange, met: Reply) -> Denial | None:

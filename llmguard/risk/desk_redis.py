@@ -26,6 +26,8 @@ from llmguard.store.stream_redis import StreamWriter
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 10.0
+AT_A_TIME: Final = 64
+"""Prompts of one request that are sealed before others have their turn: 1 ms."""
 KEPT_S: Final = 30 * 86_400.0
 
 
@@ -59,11 +61,13 @@ class RedisDesk:
 
     async def take(self, sights: Sequence[Sight]) -> None:
         """Send prompts on."""
-        for sight in sights:
+        for place, sight in enumerate(sights, 1):
             part = part_of(sight.tenant)
             self._sent.add(part)
             self._writer.append(stream_of(part), self._seal.sealed(Entry(sight=sight)))
             self._metrics.prompt_seen(sight.ids != b"")
+            if place % AT_A_TIME == 0:
+                await asyncio.sleep(0)
 
     async def report(self, key: str) -> Report | None:
         """How a key stood after the last prompt that was judged, in the state of now."""
@@ -82,7 +86,7 @@ class RedisDesk:
     async def pardon(self, holder: Holder) -> None:
         """Forget what is held against a key: at once here, and its evidence where it is kept."""
         await self._note(holder.key, NORMAL)
-        self._order(holder, Order("pardon", self._clock.time(), *_who(holder)))
+        self._order(holder, Order("pardon", self._clock.time(), holder))
 
     async def pin(self, holder: Holder, state: State | None, for_s: float | None) -> None:
         """Hold a key in a state, at once."""
@@ -90,7 +94,7 @@ class RedisDesk:
         until = None if for_s is None or state is None else now + for_s
         standing = await self._standing(holder.key)
         await self._note(holder.key, replace(standing, pinned=state, pinned_until=until))
-        self._order(holder, Order("pin", now, *_who(holder), state, until))
+        self._order(holder, Order("pin", now, holder, state, until))
 
     async def run(self) -> None:
         """Say it where prompts are sent and nobody judges them."""
@@ -150,7 +154,3 @@ class RedisDesk:
                 return await self._client.execute(*command)
         except FAILURES as error:
             raise StoreUnavailable("Redis failed or did not answer in time") from error
-
-
-def _who(holder: Holder) -> tuple[str, str, str, str]:
-    return holder.key, holder.user, holder.tenant, holder.policy

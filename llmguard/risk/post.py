@@ -12,6 +12,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from llmguard.risk.desk import Holder
 from llmguard.risk.report import Alert, Report
 from llmguard.risk.sight import Sight
 from llmguard.risk.standing import State
@@ -33,12 +34,14 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
 
     what: Literal["pardon", "pin"]
     at: float
-    key: str
-    user: str
-    tenant: str
-    policy: str
+    holder: Holder
     state: State | None = None
     until: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Whose."""
+        return self.holder.key
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):

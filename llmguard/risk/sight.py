@@ -4,6 +4,7 @@ import zlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final, TypeAlias
 
@@ -87,6 +88,7 @@ def said(request: Asked) -> list[str]:
     return [" ".join(part.text for part in turn.content if isinstance(part, TextPart))]
 
 
+@lru_cache(maxsize=4096)  # a parse takes some microseconds, and most requests come from where others came from
 def site_of(address: str) -> str:
     """The network that an address is in; what is no address is itself."""
     try:

@@ -79,6 +79,7 @@ class Watch:
         case = self._cases[sight.key]
         self._cases.move_to_end(sight.key)
         self._follow(case, sight)
+        case.habits.note(sight)
         cooled = self._cool(case, sight.at)
         reading = self._detector.take(sight.key, self._detector.scorer.said(sight.tokens), sight.tags)
         before = case.standing
@@ -184,7 +185,6 @@ class Watch:
         case.ladder, case.excused = prompts.respond, prompts.automation == "allowed"
         case.threshold = threshold(prompts)
         case.seen_at = sight.at
-        case.habits.note(sight)
 
     def _weigh(self, case: Case, reading: Reading, now: float) -> Weighed:
         """What a reading says of a key: by its own process, or by its cluster's where that one flags it."""

@@ -11,10 +11,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 from llmguard.clock import Clock
-from llmguard.risk.desk import ALERTS_KEPT, Holder
+from llmguard.risk.desk import ALERTS_KEPT
 from llmguard.risk.desk_local import nothing_from
 from llmguard.risk.outlet import Outlet
 from llmguard.risk.post import (
@@ -30,6 +31,8 @@ from llmguard.risk.post import (
     report_at,
     stream_of,
 )
+from llmguard.risk.report import Report
+from llmguard.risk.second_look import SecondLook
 from llmguard.risk.standing import standing_of, subject
 from llmguard.risk.watch import Change, Watch
 from llmguard.store.ledger import Ledger
@@ -59,6 +62,7 @@ class Worker:
         watch: Watch,
         seal: Seal,
         outlet: Outlet,
+        second: SecondLook,
         clock: Clock,
         name: str,
     ) -> None:
@@ -68,11 +72,17 @@ class Worker:
         self._watch = watch
         self._seal = seal
         self._outlet = outlet
+        self._second = second
         self._clock = clock
         self._name = name
         self.webhook = outlet.webhook
         self.ready = asyncio.Event()
         self._owned: set[int] = set()
+        # What was judged and could not be written yet, and what is acknowledged once it is.
+        self._changes: list[Change] = []
+        self._keys: dict[str, None] = {}
+        self._unacknowledged: dict[str, list[bytes]] = {}
+        self._writing = asyncio.Lock()
 
     async def run(self) -> None:
         """Work, until cancelled."""
@@ -80,6 +90,7 @@ class Worker:
             for part in self._parts:
                 tasks.create_task(self._serve(part))
             tasks.create_task(self._cool())
+            tasks.create_task(self._second.run())
 
     async def release(self) -> None:
         """Let others have the parts, at once."""
@@ -170,37 +181,40 @@ class Worker:
             answer = await self._client.execute(*asked, since)
             entries: Entries = answer[0][1] if answer else []
             if entries:
+                unacknowledged = self._unacknowledged.setdefault(stream, [])
+                unacknowledged += [id for id, _ in entries]
                 await self._judge(entries)
-                await self._client.execute("XACK", stream, GROUP, *[id for id, _ in entries])
+                await self._client.execute("XACK", stream, GROUP, *unacknowledged)
+                unacknowledged.clear()
             if since == ">" or not entries:
                 return
 
     async def _judge(self, entries: Entries) -> None:
-        changes: list[Change] = []
-        touched: dict[str, None] = {}
         for place, entry in enumerate(self._opened(entries), 1):
             change = await self._take(entry)
-            touched[_key(entry)] = None
+            self._keys[_key(entry)] = None
+            if entry.sight is not None:
+                self._second.offer(entry.sight.key, entry.sight.tokens)
             if change is not None:
-                changes.append(change)
+                self._changes.append(change)
             if place % 16 == 0:
                 await asyncio.sleep(0)
-        await self._write(changes, list(touched))
+        await self._write()
 
     async def _take(self, entry: Entry) -> Change | None:
+        told = entry.sight
+        if told is None and entry.order is not None:
+            told = nothing_from(entry.order.holder, entry.order.at)
+        if told is not None and not self._watch.knows(told.key):
+            noted = await self._ledger.reserve("", (), 0.0, subject(told.key))
+            self._watch.meet(told, standing_of(noted.note))
         if entry.order is not None:
             return self._obey(entry.order)
-        if entry.sight is None:
-            return None
-        if not self._watch.knows(entry.sight.key):
-            noted = await self._ledger.reserve("", (), 0.0, subject(entry.sight.key))
-            self._watch.meet(entry.sight, standing_of(noted.note))
-        return self._watch.see(entry.sight)
+        return self._watch.see(entry.sight) if entry.sight is not None else None
 
     def _obey(self, order: Order) -> Change | None:
         if not self._watch.knows(order.key):
-            holder = Holder(order.key, order.user, order.tenant, order.policy)
-            self._watch.meet(nothing_from(holder, order.at), standing_of(None))
+            self._watch.meet(nothing_from(order.holder, order.at), standing_of(None))
         if order.what == "pardon":
             return self._watch.pardon(order.key, order.at)
         return self._watch.pin(order.key, order.state, order.until, order.at)
@@ -216,12 +230,23 @@ class Worker:
 
     # 4 -------------------------------------------------------------------------------------
 
-    async def _write(self, changes: Sequence[Change], keys: Sequence[str]) -> None:
+    async def _write(self) -> None:
+        """Write what waits to be; where that fails it waits on."""
+        async with self._writing:  # nobody acknowledges what another is about to fail to write
+            changes, keys = self._changes, self._keys
+            self._changes, self._keys = [], {}
+            try:
+                await self._written(changes, list(keys))
+            except BaseException:
+                self._changes, self._keys = [*changes, *self._changes], {**keys, **self._keys}
+                raise
+
+    async def _written(self, changes: Sequence[Change], keys: Sequence[str]) -> None:
         for change in {change.key: change for change in changes}.values():
             await self._ledger.note(subject(change.key), change.note, change.lasts_s)
         now = self._clock.time()
         clusters = {cluster: None for key in keys if (cluster := self._watch.cluster_of(key)) is not None}
-        reports = [self._watch.report(key, now) for key in keys]
+        reports = [self._report(key, now) for key in keys]
         reports += [self._watch.cluster(name, now) for name in clusters]
         await asyncio.gather(
             *(
@@ -234,12 +259,18 @@ class Worker:
             await self._client.execute("XADD", ALERTS, "MAXLEN", "~", ALERTS_KEPT, "*", "a", encoded(alert))
             self._outlet.tell([alert])
 
+    def _report(self, key: str, now: float) -> Report | None:
+        report = self._watch.report(key, now)
+        return None if report is None else replace(report, signals=report.signals | self._second.signals(key))
+
     async def _cool(self) -> None:
         while True:
             await asyncio.sleep(PAUSE_S)
-            changes = list(self._watch.cool(self._clock.time()))
+            for change in self._watch.cool(self._clock.time()):
+                self._changes.append(change)
+                self._keys[change.key] = None
             try:
-                await self._write(changes, [change.key for change in changes])
+                await self._write()
             except (*FAILURES, StoreUnavailable) as error:
                 log.warning("what has cooled waits for the store: %s", type(error).__name__)
 

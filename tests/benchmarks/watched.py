@@ -12,7 +12,7 @@ from statistics import median
 
 from llmguard.quota.challenge import MAX_NUMBER, Challenges, solve
 from llmguard.risk.response import HARDEST
-from tests.benchmarks.prompts import DATA, _plain, _prompt
+from tests.benchmarks.prompts import DATA
 from tests.benchmarks.prompts import interval as binomial
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.stream import interval, middle
@@ -49,18 +49,32 @@ async def ask(one: Guarded, text: str, key: int = 0) -> int:
     return client.status
 
 
+def plain(corpus: Corpus) -> list[str]:
+    """English words as people write them, without code."""
+    return [word for word in " ".join(corpus.talk).split() if word.isascii() and word.strip(".,!?'").isalpha()]
+
+
+def prompt(words: Sequence[str], source: random.Random, count: int) -> str:
+    """Stretches of one or two words from here and there: no two prompts share a long run."""
+    found: list[str] = []
+    while len(found) < count:
+        start = source.randrange(len(words) - 2)
+        found += words[start : start + source.randint(1, 2)]
+    return " ".join(found[:count])
+
+
 async def cost(corpus: Corpus) -> Report:
     """CPU time that detection adds, by the length of the prompt, with FILLED prompts of 100 keys in the windows."""
-    words, source = _plain(corpus), random.Random(1)
+    words, source = plain(corpus), random.Random(1)
     bare, watched = guard(watched=False, keys=100), guard(watched=True, keys=100)
     for place in range(FILLED):
-        await ask(watched, _prompt(words, source, 40), place % 100)
+        await ask(watched, prompt(words, source, 40), place % 100)
     rows: list[Row] = []
     for name, count, characters in (("60 tokens", 52, None), ("1,000 characters", 400, 1000), ("200 KB", 40_000, None)):
         turns: dict[str, list[float]] = {"bare": [], "watched": []}
         requests = REQUESTS if count < 10_000 else 3
         for _ in range(ROUNDS):
-            texts = [_prompt(words, source, count)[:characters] for _ in range(requests)]
+            texts = [prompt(words, source, count)[:characters] for _ in range(requests)]
             for which, one in (("bare", bare), ("watched", watched)):
                 before = time.process_time()
                 for place, text in enumerate(texts):

@@ -2,11 +2,12 @@
 
 import pytest
 
+from llmguard.risk.desk import Holder
 from llmguard.risk.post import PARTS, Entry, Order, Seal, owner_of, part_of, report_at, stream_of
 from llmguard.risk.sight import Sight
 
 SIGHT = Sight(1.5, "k", "u", "t", "public", "192.0.2.0/24", b"\x01\x02", 7, True, False, 5)
-ORDER = Order("pin", 1.5, "k", "u", "t", "public", "blocked", 9.5)
+ORDER = Order("pin", 1.5, Holder("k", "u", "t", "public"), "blocked", 9.5)
 
 
 @pytest.mark.parametrize("entry", [Entry(sight=SIGHT), Entry(order=ORDER)])

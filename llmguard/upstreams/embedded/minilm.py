@@ -3,16 +3,20 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
 from llmguard.upstreams.embedded import threads
-from llmguard.upstreams.embedded.sentences import tokenizer
+from llmguard.upstreams.embedded.sentences import LONGEST, tokenizer
 
 LAYERS, HEADS, EPSILON = 6, 12, 1e-12
 BATCH = 32
+UNKNOWN, FIRST, LAST = 100, 101, 102
+"""Ids of BERT's [UNK], [CLS] and [SEP]."""
 
 
 class MiniLM:
@@ -34,13 +38,27 @@ class MiniLM:
             vectors = self._vectors([texts[index] for index in batch]).tolist()
             yield [(index, tuple(vector)) for index, vector in zip(batch, vectors, strict=True)]
 
-    @torch.inference_mode()
+    def of_ids(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """[texts, 384] of texts as the ids of their pieces; one that is not in the vocabulary counts as unknown."""
+        size = len(self._weights["embeddings.word_embeddings.weight"])
+        rows = [[FIRST, *(id if id < size else UNKNOWN for id in ids[: LONGEST - 2]), LAST] for ids in texts]
+        width = max(map(len, rows))
+        tokens = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        found: NDArray[np.float32] = self._pooled(tokens, mask).numpy()
+        return found
+
     def _vectors(self, texts: Sequence[str]) -> Tensor:
         """[texts, 384]: the mean of the last layer over a text's tokens, normalised."""
         threads.use(threads.TEXT)
         encoded = self._tokenizer.encode_batch(texts)
         tokens = torch.tensor([one.ids for one in encoded])
         mask = torch.tensor([one.attention_mask for one in encoded])
+        return self._pooled(tokens, mask)
+
+    @torch.inference_mode()
+    def _pooled(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """[texts, 384] of tokens and their mask, both [texts, longest]."""
         weights = self._weights
         x = (
             weights["embeddings.word_embeddings.weight"][tokens]
