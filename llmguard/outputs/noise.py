@@ -1,14 +1,16 @@
 """Noise of a classifier's answer that asking again, in other words or under another key, does not average away."""
 
+import unicodedata
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from llmguard.decoding.coarse import prompt_of
+from llmguard.decoding.coarse import UNSAID
 
 WORD: Final = 8
 """The bytes of a number."""
 HALF: Final = float(1 << 63)
+SIGNS: Final = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +24,31 @@ class Noise:
     text: str
 
     def layered(self, what: bytes, place: bytes) -> float:
-        """A number in [-1, 1) for each `what`: the mean of three uniform ones.
+        """A number in [-1, 1) for each `what`, which holds no null byte: the mean of three uniform ones.
 
         The first hangs on the text as it is, the second on its letters and digits, the third on `place`, which stands
         for the answer coarsely: paraphrases have nearly the same answer, and so that layer in common.
         """
-        prompt, key = prompt_of(self.text), self.key
-        words = (
-            blake2b(b"e" + prompt.exact + what, key=key, digest_size=WORD).digest(),
-            blake2b(b"p" + prompt.plain + what, key=key, digest_size=WORD).digest(),
-            blake2b(b"a" + place, key=key, digest_size=WORD).digest(),
+        text, key = self.text, self.key
+        total = (
+            int.from_bytes(blake2b(b"e%b\0%b" % (what, _bytes(text)), key=key, digest_size=WORD).digest(), "big")
+            + int.from_bytes(blake2b(b"p%b\0%b" % (what, plain(text)), key=key, digest_size=WORD).digest(), "big")
+            + int.from_bytes(blake2b(b"a" + place, key=key, digest_size=WORD).digest(), "big")
         )
-        return sum([int.from_bytes(word, "big") for word in words]) / (3 * HALF) - 1.0
+        return total / (3 * HALF) - 1.0
 
     def unit(self, purpose: bytes) -> float:
-        """A number in [0, 1) for each `purpose`, of the text as it is, alone."""
-        text = self.text.encode("utf-8", "surrogatepass")
-        keyed = blake2b(b"u" + purpose + b"\0" + text, key=self.key, digest_size=WORD)
+        """A number in [0, 1) for each `purpose`, which holds no null byte, of the text as it is, alone."""
+        keyed = blake2b(b"u%b\0%b" % (purpose, _bytes(self.text)), key=self.key, digest_size=WORD)
         return (int.from_bytes(keyed.digest(), "big") >> 11) / float(1 << 53)
+
+
+def plain(text: str) -> bytes:
+    """The letters and digits of a text, in one case."""
+    if text.isascii():
+        return text.encode().lower().translate(None, SIGNS)
+    return _bytes(UNSAID.sub("", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -127,7 +127,11 @@ def _rounded(probs: Sequence[float], winner: int, top_k: int | None) -> Told:
     """Tenths, ten of them: each class its whole ones, those that are left to the largest remainders (Hamilton)."""
     seen = sum(probs) * SEEN
     kept = [index for index, prob in enumerate(probs) if prob >= seen] or _likeliest(probs, TENTHS)
-    kept = sorted(kept, key=lambda index: (index != winner, -probs[index]))[: min(top_k or TENTHS, TENTHS)]
+    kept.sort(key=probs.__getitem__, reverse=True)
+    if kept[0] != winner:  # of equals
+        kept.remove(winner)
+        kept.insert(0, winner)
+    del kept[min(top_k or TENTHS, TENTHS) :]
     total = sum([probs[index] for index in kept])
     shares = [TENTHS * probs[index] / total for index in kept]
     whole = [int(share) for share in shares]

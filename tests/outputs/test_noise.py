@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llmguard.outputs.noise import Noise
+from llmguard.outputs.noise import Noise, plain
 
 KEY = b"k" * 32
 PLACE = b"3,7,1"
@@ -64,6 +64,12 @@ def test_averaging_over_spellings_leaves_two_layers_and_over_paraphrases_one() -
     )
     assert spelled.var() == pytest.approx((1 + 1 / many) / 27, rel=0.25)  # one place for all of them
     assert reworded.var() == pytest.approx((1 + 2 / many) / 27, rel=0.25)
+
+
+def test_letters_and_digits_are_the_same_by_either_way() -> None:
+    text = "".join(map(chr, range(128))).replace("\\", "")
+    assert plain(text) + "é".encode() == plain(text + "É!")
+    assert plain("Stra\u00dfe  \uff21\uff22") == b"strasseab"
 
 
 def test_a_unit_is_uniform_and_of_the_text_as_it_is() -> None:

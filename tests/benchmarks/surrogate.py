@@ -1,0 +1,202 @@
+"""Substitutes trained on a classifier's answers: agreement with it against questions, and what labels cost.
+
+Handwritten digits, and intents of real questions (CLINC150, banking77) where the development data is there, over
+MiniLM vectors that the attacker has, too. Everything is asked through the application over vLLM's wire, full scores of
+the upstream itself.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from math import exp, log
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from llmguard.outputs.scores import Reduction
+from tests.attacks.classifying import bare, guarded, serving
+from tests.attacks.surrogate import ATTACKERS, Ask, Floats, Texts, Victim, agreement, digits, interval
+from tests.benchmarks.report import Report, Row
+from tests.benchmarks.texts import Absent, Labelled, Model, banking, clinc
+
+EVERYTHING = 10_000.0
+LEVELS: Mapping[str, tuple[Reduction, dict[str, Any] | None]] = {
+    "full": (Reduction("full"), None),
+    "rounded": (Reduction("rounded"), {"scores": "rounded"}),
+    "bucket": (Reduction("bucket"), {"scores": "bucket"}),
+    "label": (Reduction("label"), {}),
+    "label, smoothed": (Reduction("label", smoothing=2.0), {"smoothing": 2.0}),
+    "label, private": (
+        Reduction("label", epsilon=4.0),
+        {"privacy": {"epsilon": 4.0, "budget": EVERYTHING, "delta": 0.0}},
+    ),
+}
+"""How answers are told, and the policy that says so; None is without the guard. The private budget bounds nothing here:
+it is counted in questions in any case."""
+LEAST_RATIO = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A victim, how many questions attackers have, and where equal agreement is looked for."""
+
+    name: str
+    victim: Victim
+    budgets: Sequence[int]
+    attacks: int
+    goals: Sequence[float]
+
+
+def run(_: int) -> list[Report]:
+    """The benchmark."""
+    reports = list[Report]()
+    for name, make in {"digits": handwritten, "clinc150": assistant, "banking77": bank}.items():
+        try:
+            task = make()
+        except Absent as absent:
+            reports.append(Report(f"surrogate: {name}", missing={name: str(absent)}))
+            continue
+        reports += asyncio.run(attacked(task))
+    return reports
+
+
+async def attacked(task: Task) -> list[Report]:
+    """Agreement of every attacker by level and budget; and what equal agreement costs, in questions of full scores."""
+    curves: dict[str, dict[int, dict[str, Floats]]] = {}
+    async with AsyncExitStack() as stack:
+        fake = await stack.enter_async_context(serving(task.victim))
+        for name, (how, outputs) in LEVELS.items():
+            way = bare(fake) if outputs is None else guarded(fake, {"outputs": outputs})
+            ask = await stack.enter_async_context(way)
+            attackers = ["plain"] if outputs is None else list(ATTACKERS)
+            curves[name] = {
+                budget: {attacker: await repeated(task, ask, attacker, budget, how) for attacker in attackers}
+                for budget in task.budgets
+            }
+    rows = [row(name, budget, found) for name, curve in curves.items() for budget, found in curve.items()]
+    costs = [cost(name, goal, curves, task.budgets) for name in curves if name != "full" for goal in task.goals]
+    cheap = [
+        f"{one['target']} at {one['agreement']}: {one['times_at_least']} times"
+        for one in costs
+        if str(one["target"]).startswith("label") and float(str(one["times_at_least"])) < LEAST_RATIO
+    ]
+    return [
+        Report(f"surrogate: {task.name}, agreement with the victim (95 % interval)", rows),
+        Report(f"surrogate: {task.name}, questions as a multiple of those with full scores", costs, failures=cheap),
+    ]
+
+
+async def repeated(task: Task, ask: Ask, attacker: str, budget: int, how: Reduction) -> Floats:
+    """Agreement [attacks, held]."""
+    randoms = [np.random.default_rng(seed) for seed in range(task.attacks)]
+    return np.array(
+        [await agreement(task.victim, ask, attacker, budget, how, random) for random in randoms], np.float64
+    )
+
+
+def row(name: str, budget: int, found: Mapping[str, Floats]) -> Row:
+    """The plain attacker with its interval, and the others."""
+    low, high = interval(found["plain"], np.random.default_rng(1))
+    means: dict[str, object] = {attacker: None for attacker in ATTACKERS}
+    means |= {attacker: float(agreed.mean()) for attacker, agreed in found.items()}
+    return {"target": name, "questions": budget, "low": low, "high": high, **means}
+
+
+def cost(
+    name: str, goal: float, curves: Mapping[str, Mapping[int, Mapping[str, Floats]]], budgets: Sequence[int]
+) -> Row:
+    """How many times the questions the best attacker needs for this agreement, with its interval over resamples."""
+    random = np.random.default_rng(2)
+    attacks, held = curves["full"][budgets[0]]["plain"].shape
+
+    def needed(curve: Mapping[int, Mapping[str, Floats]], rows: Floats, columns: Floats) -> float:
+        # The best attacker at each budget; agreement never falls with more questions.
+        best = [max(one[np.ix_(rows, columns)].mean() for one in found.values()) for found in curve.values()]
+        return questions(goal, budgets, np.maximum.accumulate(best).tolist())
+
+    times = []
+    for _ in range(400):
+        chosen = (random.integers(attacks, size=attacks), random.integers(held, size=held))
+        times.append(needed(curves[name], *chosen) / needed(curves["full"], *chosen))
+    low, middle, high = np.quantile(times, (0.025, 0.5, 0.975))
+    return {
+        "target": name,
+        "agreement": goal,
+        "times": None if np.isinf(middle) else float(middle),
+        "times_at_least": float(low) if np.isfinite(low) else float(budgets[-1] / budgets[0]),
+        "times_at_most": None if np.isinf(high) else float(high),
+    }
+
+
+def questions(goal: float, budgets: Sequence[int], agreed: Sequence[float]) -> float:
+    """Where the curve reaches the goal, on a logarithmic scale of budgets; infinite where it does not."""
+    if agreed[0] >= goal:
+        return float(budgets[0])
+    for place in range(1, len(budgets)):
+        if agreed[place] >= goal:
+            share = (goal - agreed[place - 1]) / (agreed[place] - agreed[place - 1])
+            return exp(log(budgets[place - 1]) + share * log(budgets[place] / budgets[place - 1]))
+    return float("inf")
+
+
+# --- victims -----------------------------------------------------------------------------------------
+
+
+def handwritten() -> Task:
+    """A neural network on scikit-learn's digits."""
+    return Task("handwritten digits", digits(), (25, 50, 100, 200, 400, 800), 5, (0.9, 0.94))
+
+
+def assistant() -> Task:
+    """CLINC150: 150 intents."""
+    victim = intents(clinc(money=True), known=5000, held=800)
+    return Task("clinc150, 150 intents", victim, (250, 500, 1000, 2000, 4000), 3, (0.8, 0.85))
+
+
+def bank() -> Task:
+    """banking77: 77 intents of one trade."""
+    victim = intents(banking(), known=1300, held=500)
+    return Task("banking77, 77 intents", victim, (125, 250, 500, 1000), 3, (0.7, 0.8))
+
+
+class Seen:
+    """MiniLM's vectors, each made once; spaces at a text's end change nothing."""
+
+    def __init__(self) -> None:
+        self._model = Model()
+        self._known: dict[str, Floats] = {}
+
+    def __call__(self, texts: Texts) -> Floats:
+        """[n, 384]"""
+        plain = [text.rstrip() for text in texts]
+        new = [text for text in dict.fromkeys(plain) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._model(new).astype(np.float64), strict=True))
+        return np.array([self._known[text] for text in plain])
+
+
+def intents(labelled: Labelled, known: int, held: int) -> Victim:
+    """Multinomial logistic regression over MiniLM vectors; attackers ask about questions that it was not trained on."""
+    see, names = Seen(), sorted(set(labelled.intents))
+    classes = np.array([names.index(intent) for intent in labelled.intents])
+    victim = LogisticRegression(C=30.0, max_iter=400).fit(see(labelled.texts[:known]), classes[:known])
+    pool = labelled.texts[known + held :]
+
+    def fresh(count: int, random: np.random.Generator) -> list[str]:
+        return [pool[place] for place in random.permutation(len(pool))[:count]]
+
+    def near(text: str, random: np.random.Generator) -> str:
+        words = text.split()
+        place = int(random.integers(len(words)))
+        return " ".join(words[:place] + words[place + 1 :]) or text
+
+    return Victim(
+        say=lambda texts: np.asarray(victim.predict_proba(see(texts))),
+        see=see,
+        fresh=fresh,
+        near=near,
+        respelled=lambda text, k: text + " " * k,
+        held=labelled.texts[known : known + held],
+    )
