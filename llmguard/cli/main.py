@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from llmguard.cli import config, keys, quota, risk
+from llmguard.cli import config, keys, lookup, quota, risk
 from watermark.cli import main as watermark
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(quota.app, name="quota")
 app.add_typer(risk.app, name="risk")
 app.add_typer(watermark.app, name="watermark")
+app.command("lookup")(lookup.lookup)
 
 
 @app.command()

@@ -21,14 +21,16 @@ Scheme = Literal[
     "gumbel-vllm-dual",
     "kgw-lefthash",
     "kgw-selfhash",
+    "selection",
 ]
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 Registry = Annotated[Path, typer.Option(metavar="FILE", help="The key registry: a JSON file.")]
 Tokenizer = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="PATH-OR-MODEL-NAME",
-        help="What the text was generated with: a tokenizer.json or its folder, a .gguf file, or smollm2.",
+        help="What the text was generated with: a tokenizer.json or its folder, a .gguf file, or smollm2. "
+        "Only selection needs none.",
     ),
 ]
 Width = Annotated[int | None, typer.Option(min=1, max=64, help="Tokens of context; else the scheme's or the key's.")]
@@ -64,14 +66,23 @@ def detect(
     paths: Annotated[
         list[str], typer.Argument(metavar="FILE|DIR|-", help="Text, JSONL, Markdown, HTML, PDF; - is standard input.")
     ],
-    tokenizer: Tokenizer,
-    scheme: Annotated[Scheme | None, typer.Option(help="gumbel-vllm where a --key is given and nothing else.")] = None,
+    tokenizer: Tokenizer = None,
+    scheme: Annotated[
+        Scheme | None,
+        typer.Option(
+            help="gumbel-vllm where a --key is given and nothing else; selection tests all texts together, without a "
+            "tokenizer."
+        ),
+    ] = None,
     key: Annotated[
         list[str] | None,
         typer.Option(metavar="HEX", help="A key, its words joined by colons; with --registry an id in it. Repeatable."),
     ] = None,
     registry: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A key registry, or a bundle that was exported from one.")
+    ] = None,
+    vllm_config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The --watermark-config of a vLLM, whose key is tested.")
     ] = None,
     context_width: Width = None,
     vocabulary: Vocabulary = None,
@@ -98,6 +109,7 @@ def detect(
         scheme=scheme,
         keys=tuple(key or ()),
         registry=registry,
+        vllm_config=vllm_config,
         width=context_width,
         vocabulary=vocabulary,
         fpr=fpr,
@@ -114,7 +126,7 @@ def issue(
     registry: Registry,
     tenant: Annotated[str, typer.Option(help="Whose texts it marks.")],
     model: Annotated[str, typer.Option(help="The model whose texts it marks.")],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer = None,
     scheme: Annotated[Scheme, typer.Option(help="How it marks.")] = "gumbel-vllm",
     context_width: Width = None,
     vocabulary: Vocabulary = None,
@@ -171,3 +183,11 @@ def export(
     from watermark.cli import manage  # noqa: PLC0415  as above
 
     raise typer.Exit(manage.export(registry, tuple(ids or ()), out))
+
+
+@keys.command("vllm-config")
+def vllm_config(registry: Registry, id: KeyId) -> None:
+    """Write a key of gumbel-vllm as what vLLM's --watermark-config takes: a secret."""
+    from watermark.cli import manage  # noqa: PLC0415  as above
+
+    raise typer.Exit(manage.vllm_config(registry, id))

@@ -23,15 +23,18 @@ from rich.text import Text
 from watermark.cli.options import Issuing
 from watermark.detector import Detector
 from watermark.documents.reading import documents
+from watermark.engines.vllm_config import written
 from watermark.keys import issuing
 from watermark.keys.issuing import Accept, UnknownKeyError
 from watermark.keys.record import KeyRecord, Order, bundle
 from watermark.keys.registry import FileRegistry, RegistryError
 from watermark.normalise import Normaliser
+from watermark.phrases import DIGEST, WIDTH
 from watermark.schemes.named import WORDS, named
 from watermark.statistics.calibration import screened
 from watermark.tokenizer import TextTokenizer, TokenizerError, load
 
+SELECTION = "selection"
 PURPOSE = b"llmguard/watermark"
 LEAST_SECRET = 32
 LEAST_TEXTS = 20
@@ -50,9 +53,15 @@ def issue(path: Path, options: Issuing, as_json: bool) -> int:
 
     def work() -> KeyRecord:
         master = _master(options.secret)
-        tokenizer = load(options.tokenizer)
-        order = _order(options, tokenizer)
-        accept = _screen(options.unmarked, order, tokenizer)
+        accept: Accept
+        if options.scheme == SELECTION:
+            order, accept = _selection(options), _any
+        elif options.tokenizer is None:
+            raise BadUsageError("a --tokenizer is needed, for all schemes but selection")
+        else:
+            tokenizer = load(options.tokenizer)
+            order = _order(options, tokenizer)
+            accept = _screen(options.unmarked, order, tokenizer)
         return issuing.issue(_registry(path, new=True), master, order, accept=accept, now=_now())
 
     return _done(work, lambda record: _show(record, as_json))
@@ -95,6 +104,27 @@ def export(path: Path, ids: tuple[str, ...], out: Path | None) -> int:
         return found
 
     return _done(work, lambda found: typer.echo(found.decode(), nl=False) if out is None else None)
+
+
+def vllm_config(path: Path, id: str) -> int:
+    """Print a key as vLLM takes it."""
+
+    def work() -> str:
+        for record in _registry(path).records():
+            if record.id == id:
+                return written(record.scheme, record.words, record.width)
+        raise UnknownKeyError(f"no watermark key has the id {id}")
+
+    return _done(work, typer.echo)
+
+
+def _selection(options: Issuing) -> Order:
+    """What a key that picks answers is wanted for: it reads words, and no tokenizer's tokens."""
+    if options.width is not None or options.vocabulary is not None or options.unmarked is not None:
+        raise BadUsageError("selection has no --context-width, no --vocabulary and needs no --unmarked")
+    return Order(
+        tenant=options.tenant, model=options.model, scheme=SELECTION, width=WIDTH, vocabulary=0, tokenizer=DIGEST
+    )
 
 
 def _done(work: Callable[[], T], tell: Callable[[T], None]) -> int:

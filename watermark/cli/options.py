@@ -9,10 +9,11 @@ class Detecting:
     """The options of `detect`."""
 
     paths: tuple[str, ...]
-    tokenizer: str
+    tokenizer: str | None
     scheme: str | None
     keys: tuple[str, ...]
     registry: Path | None
+    vllm_config: Path | None
     width: int | None
     vocabulary: int | None
     fpr: float
@@ -28,7 +29,7 @@ class Issuing:
 
     tenant: str
     model: str
-    tokenizer: str
+    tokenizer: str | None
     scheme: str
     width: int | None
     vocabulary: int | None

@@ -1,4 +1,4 @@
-"""What a request to vLLM says of its mark: one word of `vllm_xargs`, which reaches processors as `extra_args`."""
+"""What a request to vLLM asks for, as the processors for either runner read it."""
 
 from typing import Protocol
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from watermark.engines.answers import Answer
 from watermark.engines.gumbel import Warping
+from watermark.engines.vllm_field import FIELD
 
-FIELD = "llmguard_watermark"
 GREEDY = 1e-5
 """vLLM takes a temperature below it for 0."""
 MOST_WIDTH = 64
@@ -22,11 +22,6 @@ class Params(Protocol):
     min_p: float
     extra_args: dict[str, object] | None
     structured_outputs: object
-
-
-def word(key: int, width: int) -> str:
-    """The field's value: a key of 64 bits in hex and the context's width."""
-    return f"{key:016x}:{width}"
 
 
 def answer(params: Params, generator: np.random.Generator) -> Answer | None:

@@ -28,7 +28,8 @@ def lower(sums: Floats, count: int) -> Floats:
     fourth, sixth = -1.2 / count, 48 / 7 / count**2
     hermite = np.polynomial.hermite_e.hermeval(z, [0, 0, 0, fourth / 24, 0, sixth / 720, 0, fourth**2 / 1152])
     density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
-    return np.clip(special.ndtr(z) - density * hermite, np.finfo(np.float64).tiny, 0.5)
+    expanded: Floats = np.clip(special.ndtr(z) - density * hermite, np.finfo(np.float64).tiny, 0.5)
+    return expanded
 
 
 def scores(sums: Floats, count: int) -> Floats:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tests.fakes.vllm import SamplingParams
-from watermark.engines.vllm_request import FIELD, answer, word
+from watermark.engines.vllm_field import FIELD, word
+from watermark.engines.vllm_request import answer
 
 GENERATOR = np.random.default_rng(1)
 

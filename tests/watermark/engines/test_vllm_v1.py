@@ -9,7 +9,7 @@ import torch
 from tests.fakes import vllm
 from tests.fakes.vllm import CONFIG, BatchUpdate, MoveDirectionality, SamplingParams
 from watermark.detector import Detector
-from watermark.engines.vllm_request import FIELD, word
+from watermark.engines.vllm_field import FIELD, word
 from watermark.schemes.gumbel import Vllm
 
 VOCABULARY, KEYS = 500, (11, 12)

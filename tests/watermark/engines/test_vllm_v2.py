@@ -10,7 +10,7 @@ import torch
 from tests.fakes import vllm
 from tests.fakes.vllm import CONFIG, SamplingParams, V2Runner
 from watermark.detector import Detector
-from watermark.engines.vllm_request import FIELD, word
+from watermark.engines.vllm_field import FIELD, word
 from watermark.schemes.gumbel import Vllm
 
 VOCABULARY, KEYS = 500, (11, 12)
