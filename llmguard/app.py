@@ -50,7 +50,7 @@ from llmguard.samples import Samples
 from llmguard.services.embedder import Embedder
 from llmguard.services.similarity import Similarity
 from llmguard.settings import AnyUpstream, Settings
-from llmguard.store import ledger_of
+from llmguard.store import ledger_of, registry_of
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
 from llmguard.tenant_keys import TenantKeys
@@ -101,7 +101,7 @@ class App:
         self._outlet = Outlet(metrics, webhook_of(settings.alerts, clock, metrics))
         self._desk = self._build_desk(settings)
         self._recollection = Recollection(derive(self._secret, "phrases"), store.phrases, clock)
-        self._tenant_keys = TenantKeys(derive(self._secret, "watermark"))
+        self._tenant_keys = TenantKeys(derive(self._secret, "watermark"), lambda: registry_of(settings.store), clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._open: set[Upstream] = set()

@@ -11,6 +11,7 @@ from llmguard.exchange import Exchange
 from llmguard.mark import SELECTION, UNIGRAM, Mark, Marks, format_of, mark_of
 from llmguard.settings import Model, Settings
 from llmguard.settings import Watermark as Setting
+from llmguard.store.store import StoreUnavailable
 from llmguard.tenant_keys import TenantKeys
 from llmguard.wire.chat import ChatRequest, TextFormat
 from llmguard.wire.completions import CompletionRequest
@@ -39,7 +40,10 @@ class Watermark(Step):
             return exchange
         drawn, marks = self._chance(), {}
         for name, model in self._serving(exchange, target):
-            mark = await self._mark(setting, exchange, name, model, drawn)
+            try:
+                mark = await self._mark(setting, exchange, name, model, drawn)
+            except StoreUnavailable:
+                return Denial("store_unavailable", retry_after_s=1.0)
             if mark is not None and bearable(request, mark):
                 marks[name] = mark
         return replace(exchange, marks=Marks(marks)) if marks else exchange

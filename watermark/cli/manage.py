@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from watermark.engines.vllm_config import written
 from watermark.keys import issuing
 from watermark.keys.issuing import Accept, UnknownKeyError
 from watermark.keys.record import KeyRecord, Order, bundle
-from watermark.keys.registry import FileRegistry, RegistryError
+from watermark.keys.registry import FileRegistry, Registry, RegistryError
 from watermark.normalise import Normaliser
 from watermark.phrases import DIGEST, WIDTH
 from watermark.schemes.named import WORDS, named
@@ -42,13 +42,14 @@ LEAST_TEXTS = 20
 SYNTHID_LAYERS = 30
 PIPE_WIDTH = 200
 T = TypeVar("T")
+Place: TypeAlias = Path | Registry
 
 
 class BadUsageError(Exception):
     """What was asked for cannot be done: exit status 2."""
 
 
-def issue(path: Path, options: Issuing, as_json: bool) -> int:
+def issue(path: Place, options: Issuing, as_json: bool) -> int:
     """Issue a key and show its record."""
 
     def work() -> KeyRecord:
@@ -67,12 +68,12 @@ def issue(path: Path, options: Issuing, as_json: bool) -> int:
     return _done(work, lambda record: _show(record, as_json))
 
 
-def list_keys(path: Path, as_json: bool) -> int:
+def list_keys(path: Place, as_json: bool) -> int:
     """Show all records."""
     return _done(lambda: _registry(path).records(), lambda records: _listed(records, as_json))
 
 
-def rotate(path: Path, id: str, secret: str, as_json: bool) -> int:
+def rotate(path: Place, id: str, secret: str, as_json: bool) -> int:
     """Issue a successor and show it."""
 
     def work() -> KeyRecord:
@@ -81,12 +82,12 @@ def rotate(path: Path, id: str, secret: str, as_json: bool) -> int:
     return _done(work, lambda record: _show(record, as_json))
 
 
-def revoke(path: Path, id: str, as_json: bool) -> int:
+def revoke(path: Place, id: str, as_json: bool) -> int:
     """Disown a key and show it."""
     return _done(lambda: issuing.revoke(_registry(path), id, now=_now()), lambda record: _show(record, as_json))
 
 
-def export(path: Path, ids: tuple[str, ...], out: Path | None) -> int:
+def export(path: Place, ids: tuple[str, ...], out: Path | None) -> int:
     """Write a verifier's bundle: whole, or not at all."""
 
     def work() -> bytes:
@@ -106,7 +107,7 @@ def export(path: Path, ids: tuple[str, ...], out: Path | None) -> int:
     return _done(work, lambda found: typer.echo(found.decode(), nl=False) if out is None else None)
 
 
-def vllm_config(path: Path, id: str) -> int:
+def vllm_config(path: Place, id: str) -> int:
     """Print a key as vLLM takes it."""
 
     def work() -> str:
@@ -150,7 +151,9 @@ def _master(name: str) -> bytes:
     return hmac.digest(secret, PURPOSE, "sha256")
 
 
-def _registry(path: Path, *, new: bool = False) -> FileRegistry:
+def _registry(path: Place, *, new: bool = False) -> Registry:
+    if not isinstance(path, Path):
+        return path
     if not new and not path.is_file():
         raise BadUsageError(f"there is no key registry {path}")
     return FileRegistry(path)

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from watermark.keys.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +16,7 @@ class Detecting:
     tokenizer: str | None
     scheme: str | None
     keys: tuple[str, ...]
-    registry: Path | None
+    registry: "Path | Registry | None"
     vllm_config: Path | None
     width: int | None
     vocabulary: int | None
