@@ -26,6 +26,7 @@ from llmguard.controls.measurement import Measurement
 from llmguard.controls.models import Models
 from llmguard.controls.obfuscation import Obfuscation
 from llmguard.controls.prompts import Prompts
+from llmguard.controls.provenance import Provenance
 from llmguard.controls.quotas import Quotas
 from llmguard.controls.sampling import Sampling
 from llmguard.controls.scores import Scores
@@ -41,6 +42,7 @@ from llmguard.metrics import Metrics
 from llmguard.pace import Pace
 from llmguard.quota.challenge import Challenges
 from llmguard.quota.holdings import Holdings
+from llmguard.recollection import Recollection
 from llmguard.risk.build import build_desk, webhook_of
 from llmguard.risk.desk import Desk
 from llmguard.risk.outlet import Outlet
@@ -49,9 +51,10 @@ from llmguard.samples import Samples
 from llmguard.services.embedder import Embedder
 from llmguard.services.similarity import Similarity
 from llmguard.settings import AnyUpstream, Settings
-from llmguard.store import ledger_of
+from llmguard.store import ledger_of, registry_of
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
+from llmguard.tenant_keys import TenantKeys
 from llmguard.uploads import Uploads
 from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.forwarder import Forwarder
@@ -98,6 +101,8 @@ class App:
         self._standings = Standings()
         self._outlet = Outlet(metrics, webhook_of(settings.alerts, clock, metrics))
         self._desk = self._build_desk(settings)
+        self._recollection = Recollection(derive(self._secret, "phrases"), store.phrases, clock)
+        self._tenant_keys = TenantKeys(derive(self._secret, "watermark"), lambda: registry_of(settings.store), clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._open: set[Upstream] = set()
@@ -139,6 +144,16 @@ class App:
     def clock(self) -> Clock:
         """The clock."""
         return self._clock
+
+    @property
+    def tenant_keys(self) -> TenantKeys:
+        """The keys under which texts are marked."""
+        return self._tenant_keys
+
+    @property
+    def recollection(self) -> Recollection:
+        """What is remembered of answers."""
+        return self._recollection
 
     @property
     def metrics(self) -> Metrics:
@@ -223,6 +238,7 @@ class App:
                     self._spawn(self._desk.run())
                 if self._outlet.webhook is not None:
                     self._spawn(self._outlet.webhook.run())
+                self._spawn(self._recollection.keep())
                 await send({"type": "lifespan.startup.complete"})
         await self.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -274,6 +290,8 @@ class App:
             async with asyncio.timeout(SETTLE_S):
                 for generation in (*self._older, self._generation):
                     await generation.finished()
+        with contextlib.suppress(StoreUnavailable):
+            await self._recollection.flush()
         self._metrics.share()
         # Each is closed, whatever becomes of the others; from the last to the first.
         async with contextlib.AsyncExitStack() as stack:
@@ -343,6 +361,8 @@ class App:
             Sampling(self._samples(settings), settings.samples.share if settings.samples else 0.0, chance),
             Embeddings(settings, derive(self._secret, "embeddings")),
             Decoding(settings, self._holdings),
+            Watermark(settings, self._tenant_keys, chance),
+            Provenance(self._recollection),
             Quotas(
                 settings,
                 self._holdings,
@@ -354,7 +374,6 @@ class App:
                 self._clock,
             ),
             Prompts(settings, self._desk, self._standings, self._challenges, upstreams, self._clock),
-            Watermark(settings, derive(self._secret, "watermark"), chance),
             Scores(settings, derive(self._secret, "scores"), self._holdings),
             Obfuscation(secrets.token_hex),
             Logits(derive(self._secret, "logits")),

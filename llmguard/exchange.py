@@ -50,7 +50,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     serve it. Until authentication the
     principal is nobody, and so it stays where `mode: observe` lets a request pass without a key.
     `observed` holds (control, code) of the denials that were let pass, `reservation` what is held of the quotas,
-    `headers` what the answer will carry besides the guard's own, `marks` the watermarks of its text,
+    `headers` what the answer will carry besides the guard's own, `marks` the watermarks of its text, `said` what
+    has been relayed of each choice where it is to be remembered,
     `sampled` that its prompt is kept for review. `note` is what is noted of the key where its prompts are watched,
     `solved` says that it did the work of a challenge.
     """
@@ -76,6 +77,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     sampled: bool = False
     note: str | None = None
     solved: bool = False
+    said: dict[int, list[str]] | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 

@@ -122,6 +122,10 @@ class OpenAIUpstream(UpstreamSettings):
     engine: Literal["vllm", "sglang", "tgi", "llamacpp", "ollama", "tei", "generic"] = Field(
         default="generic", description="What runs there; decides which extensions of the wire are used."
     )
+    watermark_plugin: bool = Field(
+        default=False,
+        description="Whether a vLLM runs with llmguard's logits processor, which marks under the key of each request.",
+    )
 
 
 class LiteLLMUpstream(UpstreamSettings):
@@ -159,6 +163,12 @@ class Model(Frozen):
     model: Name = Field(description="Its name at the upstream.")
     fallbacks: tuple[str, ...] = Field(
         default=(), description="Public models of the same task that stand in, in this order."
+    )
+    vocabulary: int | None = Field(
+        default=None,
+        ge=2,
+        le=1 << 24,
+        description="The tokens of its tokenizer, where its upstream heeds logit_bias: for the unigram watermark.",
     )
     tokenizer: str | None = Field(
         default=None,
@@ -309,13 +319,32 @@ class Prompts(Frozen):
     )
 
 
+class Selection(Frozen):
+    """The mark of models that only sample: of several candidates the answer is picked by the tenant's key.
+
+    It is evidence about a corpus of thousands of answers, never about one.
+    """
+
+    fraction: float = Field(
+        default=0.1, ge=0, le=1, description="The share of answers that are picked; each costs all its candidates."
+    )
+    candidates: int = Field(default=2, ge=2, le=16, description="Of how many an answer is picked.")
+    streaming: Literal["unmarked", "whole", "segments"] = Field(
+        default="unmarked",
+        description="A streamed answer, which cannot be picked word by word: leave it as it is; send it whole, when it "
+        "is there; or pick segment after segment, where the upstream continues a prefix (else whole).",
+    )
+    segment_tokens: int = Field(default=64, ge=16, le=4096, description="The tokens of a segment.")
+
+
 class Watermark(Frozen):
     """The statistical mark in generated text."""
 
     scheme: Literal["gumbel", "kgw", "unigram", "synthid", "none"] = Field(
         default="gumbel",
-        description="How text is marked: gumbel, by embedded models and by engine sglang. The others are detected and "
-        "not made. Engine vllm marks by itself, under the one key of its --watermark-config.",
+        description="How text is marked: gumbel, by embedded models, by engine sglang, and by engine vllm with "
+        "`watermark_plugin`; unigram, where the model's `vocabulary` is given, by its logit_bias. The others are "
+        "detected and not made.",
     )
     context_width: int = Field(
         default=4,
@@ -325,6 +354,17 @@ class Watermark(Frozen):
     )
     epoch: int = Field(default=1, ge=1, le=1 << 31, description="Raised, it marks with new keys from then on.")
     fraction: float = Field(default=1.0, ge=0, le=1, description="The share of answers that carry the mark.")
+    selection: Selection | None = Field(
+        default=None, description="How text is marked where the upstream can do nothing but sample."
+    )
+    biased_tokens: int = Field(
+        default=300, ge=1, le=1 << 20, description="With unigram, the most tokens in logit_bias; OpenAI takes 300."
+    )
+    remember: Seconds | None = Field(
+        default=None,
+        description="How long keyed hashes of some phrases of every answer are kept, by which a text can be traced to "
+        "its request. Without it none are.",
+    )
 
 
 class Policy(Frozen):

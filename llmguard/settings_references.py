@@ -270,6 +270,13 @@ def tokenizers(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
             yield path, reason
 
 
+def plugins(tree: Entry, environ: Mapping[str, str]) -> Iterator[Complaint]:
+    """Only a vLLM can run with the logits processor that is written for it."""
+    for name, upstream in entries(tree, "upstreams"):
+        if upstream.get("watermark_plugin") is True and upstream.get("engine") != "vllm":
+            yield ("upstreams", name, "watermark_plugin"), "is for `engine: vllm` alone"
+
+
 CHECKS: tuple[Callable[[Entry, Mapping[str, str]], Iterator[Complaint]], ...] = (
     upstreams_of_models,
     fallbacks,
@@ -283,4 +290,5 @@ CHECKS: tuple[Callable[[Entry, Mapping[str, str]], Iterator[Complaint]], ...] = 
     secrets,
     processes,
     similarity,
+    plugins,
 )

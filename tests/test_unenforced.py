@@ -16,6 +16,7 @@ from llmguard.settings import (
     Outputs,
     Policy,
     Prompts,
+    Selection,
     Settings,
     Watermark,
 )
@@ -90,6 +91,24 @@ def test_text_that_no_mark_can_reach_is_named_model_by_model() -> None:
     assert set(found) == {"vllm", "claude"}
     assert "--watermark-config" in found["vllm"]
     assert set(said(Watermark(), ("c*", "builtin"))) == {"claude"}
+
+
+def test_what_selection_and_a_processor_reach_is_not_warned_of() -> None:
+    assert said(Watermark(selection=Selection())) == {}
+    plugin = UPSTREAMS["vllm"].model_copy(update={"watermark_plugin": True})
+    settings = Settings(
+        secret=SecretStr("s" * 32),
+        upstreams={"vllm": plugin},
+        models={"m": Model(task="chat", upstream="vllm", model="m")},
+        policies={"p": Policy(watermark=Watermark())},
+    )
+    assert unenforced(settings) == ()
+
+
+def test_unigram_asks_for_what_it_needs() -> None:
+    found = said(Watermark(scheme="unigram"))
+    assert set(found) == {*UPSTREAMS}
+    assert all("vocabulary" in message for message in found.values())
 
 
 def test_a_scheme_that_is_not_made_is_named_once() -> None:

@@ -18,16 +18,19 @@ from llmguard.admin.openapi import describe
 from llmguard.admin.risk import risk_router
 from llmguard.admin.samples import samples_router
 from llmguard.admin.spend import spend_router
+from llmguard.admin.watermark import watermark_router
 from llmguard.audit_log import AuditLog
 from llmguard.clock import Clock
 from llmguard.errors import Denial, GuardError, Refused
 from llmguard.keyring import Keyring
 from llmguard.metrics import Metrics
+from llmguard.recollection import Recollection
 from llmguard.risk.desk import Desk
 from llmguard.samples import Samples
 from llmguard.settings import Settings
 from llmguard.store.ledger import Ledger
 from llmguard.store.store import Store, StoreUnavailable
+from llmguard.tenant_keys import TenantKeys
 from llmguard.wire.errors import error_body, error_headers
 from llmguard.wire.routes import served
 
@@ -71,6 +74,12 @@ class Service(Protocol):
     @property
     def key_pepper(self) -> bytes: ...
 
+    @property
+    def tenant_keys(self) -> TenantKeys: ...
+
+    @property
+    def recollection(self) -> Recollection: ...
+
     async def ready(self) -> bool: ...
 
 
@@ -100,6 +109,10 @@ def admin_site(service: Service) -> FastAPI:
     )
     site.include_router(
         risk_router(lambda: service.desk, lambda: service.settings, lambda: service.keyring),
+        dependencies=[Depends(_operator(service))],
+    )
+    site.include_router(
+        watermark_router(service.store, service.tenant_keys, service.recollection, lambda: service.settings),
         dependencies=[Depends(_operator(service))],
     )
     for kind, answer in _ERRORS.items():

@@ -5,12 +5,17 @@ It must start quickly: nothing that is imported at its top may import a web fram
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
-from llmguard.cli import config, embeddings, keys, quota, risk, vectors
+from llmguard.cli import config, embeddings, keys, lookup, quota, risk, vectors
+from llmguard.settings import StoreSettings
 from watermark.cli import main as watermark
+
+if TYPE_CHECKING:
+    from watermark.keys.registry import Registry
 
 app = typer.Typer(
     name="llmguard",
@@ -26,6 +31,7 @@ app.add_typer(quota.app, name="quota")
 app.add_typer(risk.app, name="risk")
 app.add_typer(vectors.app, name="vectors")
 app.add_typer(watermark.app, name="watermark")
+app.command("lookup")(lookup.lookup)
 
 
 @app.command()
@@ -64,6 +70,17 @@ def detect_worker(
     raise typer.Exit(run(config, part=part, metrics_port=metrics_port))
 
 
+def opened(url: str) -> "Registry":
+    """The registry of watermark keys beside a store in Redis."""
+    # redis and the library's records: for whoever names a URL.
+    from llmguard.store import registry_of  # noqa: PLC0415
+
+    try:
+        return registry_of(StoreSettings(url=url))
+    except ValidationError as error:
+        raise typer.BadParameter("is no URL of a Redis", param_hint="--registry") from error
+
+
 def show_version(wanted: bool) -> None:
     """Print the version and stop."""
     if not wanted:
@@ -77,8 +94,11 @@ def show_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Take the options that stand ahead of every command."""
+    # What the watermark commands make of a registry's URL.
+    context.obj = opened

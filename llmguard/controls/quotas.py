@@ -12,6 +12,7 @@ from llmguard.control import Step
 from llmguard.counters import Counters
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange, Outcome
+from llmguard.mark import Marks
 from llmguard.metrics import Metrics
 from llmguard.quota.challenge import CHALLENGE, LIFETIME_S, Challenges
 from llmguard.quota.degrade import degraded
@@ -33,6 +34,7 @@ from llmguard.wire.pooling import EmbeddingRequest, PoolingRequest
 from llmguard.wire.weight import Weight
 
 NO_DECODING: Final = Decoding()
+NO_MARKS: Final = Marks({})
 NO_OUTPUTS: Final = Outputs()
 SOLUTION: Final = b"x-llmguard-solution"
 INLINE_BYTES: Final = 16_384
@@ -151,7 +153,9 @@ class Quotas(Step):
         if request is not None:
             if cap(request) is None and applied.rules:
                 request = capped(request, self._cap(exchange, request, applied.rules, given))
-            need = needs(request, given, self._prices)
+            marks = exchange.marks or NO_MARKS
+            given = max(given, marks.input_bound(given, cap(request) or 0))
+            need = needs(request, given, self._prices, marks.candidates)
         elif pooling is not None:
             need = pooling_needs(pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
         return self._planned(exchange, request, applied, need, keep=counter is not None)
@@ -224,7 +228,7 @@ class Quotas(Step):
         most = (exchange.policy.decoding or NO_DECODING).max_output_tokens
         if isinstance(request, CompletionRequest):
             most = min(most, COMPLETION_TOKENS)
-        choices = choices_of(request)
+        choices = choices_of(request) * (exchange.marks or NO_MARKS).candidates
         for rule in rules:
             if rule.place == TOKENS_AT or rule.place == OUTPUT_AT:
                 room = (rule.limit - (given if rule.place == TOKENS_AT else 0)) // choices

@@ -32,13 +32,17 @@ NOTHING: Final[Amounts] = (0, 0, 0, 0, 0, 0)
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """A request's bounds. `credits` price its answers, and `logits` the log-probabilities that come with a token."""
+    """A request's bounds. `credits` price its answers, and `logits` the log-probabilities that come with a token.
+
+    Of each answer `candidates` are made, and one is given.
+    """
 
     request: ModelRequest | PoolingRequest
     input_tokens: int
     output_tokens: int
     credits: int
     logits: int = 0
+    candidates: int = 1
 
     @property
     def amounts(self) -> Amounts:
@@ -46,7 +50,7 @@ class Needs(msgspec.Struct, frozen=True):
         return self._amounts(self.input_tokens, self.output_tokens)
 
     def _amounts(self, given: int, made: int) -> Amounts:
-        return 1, given + made, given, made, self.credits + made * self.logits, 1
+        return 1, given + made, given, made, self.credits + made // self.candidates * self.logits, 1
 
     def taken(self, usage: Usage | None, code: str, relayed_bytes: int, counted: int | None) -> Amounts:
         """What it took, by the upstream's report, the code that it failed with ("" for none) and what was relayed.
@@ -59,7 +63,9 @@ class Needs(msgspec.Struct, frozen=True):
             # Who leaves before the answer has been served up to there; who was not answered, not at all.
             gone = code == "client_closed_request"
             return (1, self.input_tokens, self.input_tokens, 0, 0, 0) if gone else NOTHING
-        most = min(self.output_tokens, relayed_bytes) if counted is None else counted
+        # What was not picked was made as well.
+        relayed_bytes *= self.candidates
+        most = min(self.output_tokens, relayed_bytes) if counted is None else counted * self.candidates
         if usage is None:
             given, made = self.input_tokens, most
         else:
@@ -79,11 +85,11 @@ def input_bound(request: ModelRequest | PoolingRequest, body_bytes: int) -> int:
     return body_bytes + TEMPLATE_TOKENS
 
 
-def needs(request: ModelRequest, input_tokens: int, prices: Credits) -> Needs:
-    """The bounds of a request that names its cap."""
+def needs(request: ModelRequest, input_tokens: int, prices: Credits, candidates: int = 1) -> Needs:
+    """The bounds of a request that names its cap, and whose answers are each picked of so many."""
     choices = choices_of(request)
-    made = (cap(request) or 0) * choices
-    return Needs(request, input_tokens, made, choices * prices.text, _logits(request) * prices.logit)
+    made = (cap(request) or 0) * choices * candidates
+    return Needs(request, input_tokens, made, choices * prices.text, _logits(request) * prices.logit, candidates)
 
 
 def pooling_needs(request: PoolingRequest, input_tokens: int, prices: Credits, outputs: Outputs) -> Needs:

@@ -1,6 +1,7 @@
 """The store that the settings name."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from llmguard.clock import Clock
 from llmguard.settings import StoreSettings
@@ -9,6 +10,13 @@ from llmguard.store.ledger import Ledger
 from llmguard.store.ledger_share import ShareLedger
 from llmguard.store.memory import MemoryStore
 from llmguard.store.store import Store
+
+if TYPE_CHECKING:
+    from watermark.keys.registry import Registry
+
+REGISTRY: Final = "watermark-keys.json"
+REGISTRY_S: Final = 2.0
+"""The least that the registry may take, which is asked once for a tenant's key and not for a request."""
 
 
 def open_store(settings: StoreSettings, *, clock: Clock) -> Store:
@@ -31,6 +39,22 @@ def ledger_of(settings: StoreSettings, store: Store, clock: Clock) -> Ledger:
     if settings.on_failure == "refuse" or settings.local:
         return store.ledger
     return ShareLedger(store.ledger, MemoryStore(clock=clock).ledger, settings.replicas)
+
+
+def registry_of(settings: StoreSettings) -> "Registry":
+    """The registry of watermark keys beside the store: for a file store a file in its directory."""
+    if settings.scheme == "memory":
+        # The library's records are numpy's, which a gateway does without until it needs one.
+        from watermark.keys.registry import MemoryRegistry  # noqa: PLC0415
+
+        return MemoryRegistry()
+    if settings.scheme == "file":
+        from watermark.keys.registry import FileRegistry  # noqa: PLC0415
+
+        return FileRegistry(directory(settings.url) / REGISTRY)
+    from llmguard.store.registry_redis import RedisRegistry  # noqa: PLC0415
+
+    return RedisRegistry(settings.url, timeout_s=max(settings.timeout_ms / 1000, REGISTRY_S))
 
 
 def directory(url: str) -> Path:

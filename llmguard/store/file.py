@@ -19,8 +19,9 @@ from typing import TypeVar
 import msgspec
 
 from llmguard.clock import Clock
-from llmguard.store import shelf_file
+from llmguard.store import phrases_file, shelf_file
 from llmguard.store.ledger_local import LocalLedger
+from llmguard.store.phrases_file import FilePhrases
 from llmguard.store.shelf_file import FileShelf
 from llmguard.store.store import KeyConflict, KeyRecord, StoreUnavailable, by_age, present
 
@@ -71,11 +72,17 @@ class FileStore:
         except FAILURES as error:
             raise StoreUnavailable("the store's file cannot be opened") from error
         self._ledger = LocalLedger(clock=clock, durable=shelf)
+        self._phrases = FilePhrases(self._writer, self._thread, clock=clock)
 
     @property
     def ledger(self) -> LocalLedger:
         """The quotas' counters."""
         return self._ledger
+
+    @property
+    def phrases(self) -> FilePhrases:
+        """What is remembered of answers."""
+        return self._phrases
 
     async def put_key(self, record: KeyRecord) -> None:
         """Add a key, and delete those that are gone."""
@@ -177,6 +184,6 @@ def _open(path: Path, *, busy_s: float) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # a revocation must outlive a power cut
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.executescript(SCHEMA + shelf_file.SCHEMA)
+    connection.executescript(SCHEMA + shelf_file.SCHEMA + phrases_file.SCHEMA)
     connection.execute(f"PRAGMA busy_timeout = {round(busy_s * 1000)}")
     return connection

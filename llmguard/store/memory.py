@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from llmguard.clock import Clock
 from llmguard.store.ledger_local import LocalLedger
+from llmguard.store.phrases_memory import MemoryPhrases
 from llmguard.store.store import KeyConflict, KeyRecord, by_age, present
 
 
@@ -15,11 +16,17 @@ class MemoryStore:
         self._keys: dict[str, KeyRecord] = {}
         self._ids: dict[str, str] = {}
         self._ledger = LocalLedger(clock=clock)
+        self._phrases = MemoryPhrases(clock=clock)
 
     @property
     def ledger(self) -> LocalLedger:
         """The quotas' counters."""
         return self._ledger
+
+    @property
+    def phrases(self) -> MemoryPhrases:
+        """What is remembered of answers."""
+        return self._phrases
 
     async def put_key(self, record: KeyRecord) -> None:
         """Add a key, and drop those that are gone."""

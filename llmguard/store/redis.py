@@ -16,6 +16,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from llmguard.clock import Clock
 from llmguard.store.ledger_redis import RedisLedger
+from llmguard.store.phrases_redis import RedisPhrases
 from llmguard.store.redis_client import RedisClient
 from llmguard.store.store import KeyConflict, KeyRecord, StoreUnavailable, by_age, present
 
@@ -38,6 +39,7 @@ class RedisStore:
         self._clock = clock
         self._timeout_s = timeout_s
         self._ledger = RedisLedger(client, timeout_s=timeout_s)
+        self._phrases = RedisPhrases(client, clock=clock)
         self._slots = asyncio.Semaphore(CONCURRENT)
         self._decoder = msgspec.json.Decoder(KeyRecord)
         self._script = Path(__file__).with_name("swap_key.lua").read_text()
@@ -46,6 +48,11 @@ class RedisStore:
     def ledger(self) -> RedisLedger:
         """The quotas, in the same Redis."""
         return self._ledger
+
+    @property
+    def phrases(self) -> RedisPhrases:
+        """What is remembered of answers, in the same Redis."""
+        return self._phrases
 
     async def put_key(self, record: KeyRecord) -> None:
         """Add a key; Redis drops it when it is gone."""

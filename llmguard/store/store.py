@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from llmguard.store.ledger import Ledger
+from llmguard.store.phrases import PhraseIndex
 
 LOOKUP_BYTES = 16
 RETENTION_S = 30 * 86_400.0
@@ -64,6 +65,11 @@ class Store(Protocol):
     @property
     def ledger(self) -> Ledger:
         """What quotas keep here; closed with the store."""
+        ...
+
+    @property
+    def phrases(self) -> PhraseIndex:
+        """What is remembered of answers."""
         ...
 
     async def put_key(self, record: KeyRecord) -> None:

@@ -12,6 +12,7 @@ from llmguard.errors import Denial, UpstreamFailure
 from llmguard.exchange import Exchange
 from llmguard.mark import Mark
 from llmguard.settings import Settings
+from llmguard.upstreams import marked
 from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.upstream import Upstream
 from llmguard.wire.answer import Event
@@ -47,7 +48,7 @@ class Forwarder:
     async def ask(self, exchange: Exchange) -> Event:
         """The whole answer; raises UpstreamFailure, the last one."""
         return await self._first(
-            (name, attempts, partial(self._upstreams[name].ask, request, mark))
+            (name, attempts, partial(marked.ask, self._upstreams[name], request, mark))
             for name, request, mark, attempts in self._chain(exchange)
         )
 
@@ -79,7 +80,7 @@ class Forwarder:
             for attempt in range(attempts):
                 begun = False
                 try:
-                    async with aclosing(self._upstreams[name].stream(request, mark)) as stream:
+                    async with aclosing(marked.stream(self._upstreams[name], request, mark)) as stream:
                         async for events in stream:
                             begun = True
                             yield events

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from llmguard.decoding.engines import ENGINES
 from llmguard.errors import UpstreamFailure
-from llmguard.mark import Mark
+from llmguard.mark import SGLANG, VLLM, Mark
 from llmguard.outputs.scores import probable
 from llmguard.settings import OpenAIUpstream
 from llmguard.upstreams.failures import bad_answer, from_status, unreachable
@@ -34,6 +34,7 @@ from llmguard.wire.pooling import (
     texts,
 )
 from llmguard.wire.sse import EventReader, EventTooLarge
+from watermark.engines.vllm_field import FIELD, word
 
 NEWER: Final = ("api.openai.com", ".openai.azure.com")
 """Hosts that know `max_completion_tokens`."""
@@ -164,7 +165,9 @@ class OpenAI:
     async def _post(self, request: ModelRequest, mark: Mark | None) -> Answer:
         if not self._newer and isinstance(request, ChatRequest) and request.max_completion_tokens is not None:
             request = replace(request, max_tokens=request.max_completion_tokens, max_completion_tokens=None)
-        body = _encode(request) if mark is None else _encode(_marked(request, mark))
+        body = _encode(request)
+        if mark is not None or request.continue_final_message:
+            body = _encode({**msgspec.to_builtins(request), **_fields(request, mark)})
         return await self._client.post(self._paths[type(request)], body, timeout_s=self._timeout_s)
 
     async def close(self) -> None:
@@ -172,9 +175,17 @@ class OpenAI:
         self._client.close()
 
 
-def _marked(request: ModelRequest, mark: Mark) -> dict[str, object]:
-    """The request with SGLang's own field: no client can set it, since the shapes of requests do not know it."""
-    return {**msgspec.to_builtins(request), "watermark": {"key": f"{mark.key:016x}"}}
+def _fields(request: ModelRequest, mark: Mark | None) -> dict[str, object]:
+    """What the engine is told besides: no client can set these, since the shapes of requests do not know them."""
+    found: dict[str, object] = {}
+    if mark is not None and mark.scheme == SGLANG:
+        found["watermark"] = {"key": f"{mark.key:016x}"}
+    if mark is not None and mark.scheme == VLLM:
+        found["vllm_xargs"] = {FIELD: word(mark.key, mark.width)}
+    if request.continue_final_message:
+        # vLLM begins a new message unless it is told not to, and refuses to do both.
+        found["add_generation_prompt"] = False
+    return found
 
 
 def _in_order(answer: Pooled, request: PoolingRequest) -> Pooled:

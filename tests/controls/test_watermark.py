@@ -80,6 +80,26 @@ async def test_what_the_policy_does_not_ask_for_is_not_marked(setting: dict[str,
     assert "watermark_key" not in guard.audit.line
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"regex": "a+"}, {"ebnf": "root ::= [a-z]+"}, {"json_schema": {"type": "object"}}],
+)
+async def test_what_an_engines_own_field_constrains_is_not_marked(fields: dict[str, Any]) -> None:
+    upstream = FakeUpstream(extensions=list(fields))
+    guard = await guarded({}, upstream=upstream)
+    assert (await guard.chat({**CHAT, **fields})).status == 200
+    assert upstream.marks == [None]
+
+
+async def test_what_a_quota_degrades_a_request_to_is_marked_as_well() -> None:
+    limit = {"per": "user", "of": "requests", "limit": 0, "on_exceed": "degrade", "models": ["chat"]}
+    limits = [limit, {"per": "user", "of": "requests", "limit": 9}]
+    policies = {"public": {"watermark": {}, "limits": limits, "degrade": {"model": "other"}}, "narrow": {}}
+    guard = await guarded({}, policies=policies)
+    assert (await guard.chat()).status == 200
+    assert guard.upstream.marks == [expected("other")]
+
+
 @pytest.mark.parametrize("engine", ["vllm", "generic"])
 async def test_an_engine_without_a_field_for_it_gets_none(engine: str) -> None:
     guard = await guarded({}, engine=engine)
@@ -145,3 +165,69 @@ async def test_what_stands_in_marks_under_its_own_key_and_only_that_is_recorded(
 
 async def test_nothing_of_the_key_is_in_a_marks_text() -> None:
     assert f"{expected().key}" not in repr(expected())
+
+
+def picking(**changes: Any) -> dict[str, Any]:
+    """A policy whose every answer is picked of four, with these limits and what else is told."""
+    watermark = {"selection": {"fraction": 1.0, "candidates": 4, **changes.pop("selection", {})}}
+    return {"public": {"watermark": watermark, **changes}, "narrow": {}}
+
+
+async def test_a_picked_answer_reserves_and_spends_all_its_candidates() -> None:
+    limits = [{"per": "user", "of": "output_tokens", "limit": 400}]
+    guard = await guarded(None, engine="generic", policies=picking(limits=limits))
+    assert (await guard.chat({**CHAT, "max_tokens": 101})).status == 429  # 4 x 101 are more than there is
+    assert guard.upstream.requests == []
+    client = await guard.chat({**CHAT, "max_tokens": 100})
+    assert client.status == 200
+    assert guard.upstream.requests[0].n == 4
+    assert guard.upstream.marks == [None]  # nothing of it shows upstream
+    line = guard.audit.line
+    assert (line["watermark_scheme"], line["watermark_key"][:3]) == ("selection", "wm_")
+    # What the upstream says it made of all candidates is what is spent, and what the client is told.
+    assert line["output_tokens"] == USAGE.completion_tokens
+
+
+async def test_without_a_cap_the_candidates_fit_into_the_limit_together() -> None:
+    limits = [{"per": "user", "of": "output_tokens", "limit": 400}]
+    guard = await guarded(None, engine="generic", policies=picking(limits=limits))
+    assert (await guard.chat()).status == 200
+    assert guard.upstream.requests[0].max_completion_tokens == 100
+
+
+@pytest.mark.parametrize(("streaming", "asked"), [("unmarked", None), ("whole", 4), ("segments", 4)])
+async def test_a_stream_is_picked_only_as_the_settings_choose(streaming: str, asked: int | None) -> None:
+    guard = await guarded(None, engine="generic", policies=picking(selection={"streaming": streaming}))
+    client = await guard.chat(STREAM)
+    assert client.status == 200
+    assert "Hello" in client.body.decode()
+    assert client.body.endswith(b"data: [DONE]\n\n")
+    assert guard.upstream.requests[0].n == asked
+
+
+async def test_a_share_of_the_answers_is_picked() -> None:
+    guard = await guarded(None, engine="generic", policies=picking(selection={"fraction": 0.5}))
+    for _ in range(200):
+        await guard.chat()
+    assert 57 < sum(request.n == 4 for request in guard.upstream.requests) < 143
+
+
+async def test_too_many_choices_are_not_picked() -> None:
+    decoding = {"max_n": 128}
+    guard = await guarded(None, engine="generic", policies=picking(decoding=decoding))
+    await guard.chat({**CHAT, "n": 33})
+    assert guard.upstream.requests[0].n == 33
+
+
+async def test_unigram_is_a_bias_and_never_beside_logits() -> None:
+    models = {
+        name: {"task": "chat", "upstream": "fake", "model": "m", "vocabulary": 2000} for name in ("chat", "other")
+    }
+    policies = {"public": {"watermark": {"scheme": "unigram"}, "decoding": {"logprobs": "allow"}}, "narrow": {}}
+    guard = await guarded(None, engine="generic", models=models, policies=policies)
+    await guard.chat()
+    await guard.chat({**CHAT, "logprobs": True})
+    marked, plain = guard.upstream.requests
+    assert marked.logit_bias is not None
+    assert len(marked.logit_bias) == 300
+    assert plain.logit_bias is None

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -15,9 +16,12 @@ from watermark.cli.options import Detecting
 from watermark.cli.report import JsonReport, Report, TableReport
 from watermark.documents.document import Document, Unreadable
 from watermark.documents.reading import documents
+from watermark.engines.vllm_config import ConfigError, read
 from watermark.examination import Examination, Examiner
 from watermark.keys.choosing import ChoiceError, Wanted, chosen, given, held
+from watermark.keys.picking import picking, picking_given
 from watermark.normalise import Normaliser
+from watermark.selection.verdict import SCHEME, together
 from watermark.tokenizer import TextTokenizer, TokenizerError, load
 from watermark.verdict import Panel, finds_itself
 
@@ -30,11 +34,13 @@ def run(options: Detecting, *, stdin: BinaryIO) -> int:
     if not 0 < options.fpr < 1:
         return refused("--fpr must be between 0 and 1")
     try:
+        if options.scheme == SCHEME:
+            return _reported(options, _together(options, stdin))
         examiner = _examiner(options, stdin)
         # One seed: the same command says the same twice.
         found = (examiner.examine(document, np.random.default_rng(0)) for document in _read(options, stdin))
         return _reported(options, found)
-    except (TokenizerError, ChoiceError, Unreadable, ReportError) as error:
+    except (TokenizerError, ChoiceError, ConfigError, Unreadable, ReportError) as error:
         return refused(str(error))
 
 
@@ -44,7 +50,20 @@ def refused(reason: str) -> int:
     return CANNOT_TELL
 
 
+def _together(options: Detecting, stdin: BinaryIO) -> Iterator[Examination]:
+    """The one verdict on all texts, whose mark is in which answers were given."""
+    if options.registry is not None:
+        keys, ids = picking(held(options.registry), options.keys)
+    else:
+        keys, ids = picking_given(options.keys)
+    normaliser = Normaliser()
+    texts = (normaliser(document.text) for document in _read(options, stdin) if not document.unreadable)
+    yield together(texts, keys, ids, options.fpr)
+
+
 def _examiner(options: Detecting, stdin: BinaryIO) -> Examiner:
+    if options.tokenizer is None:
+        raise ChoiceError("a --tokenizer is needed, for all schemes but selection")
     tokenizer, normaliser = load(options.tokenizer), Normaliser()
     panels, left_out = _panels(options, tokenizer)
     if left_out:
@@ -61,6 +80,11 @@ def _examiner(options: Detecting, stdin: BinaryIO) -> Examiner:
 
 
 def _panels(options: Detecting, tokenizer: TextTokenizer) -> tuple[list[Panel], str]:
+    if options.vllm_config is not None:
+        if options.keys or options.registry is not None or options.scheme is not None:
+            raise ChoiceError("--vllm-config says which key and scheme: give no other")
+        scheme, key = read(_config(options.vllm_config))
+        return [Panel(scheme, key[np.newaxis], ("vllm-config",))], ""
     wanted = Wanted(options.scheme, options.width, options.vocabulary)
     if options.registry is not None:
         keys = held(options.registry)
@@ -68,6 +92,13 @@ def _panels(options: Detecting, tokenizer: TextTokenizer) -> tuple[list[Panel], 
     if not options.keys:
         raise ChoiceError("a --key or a --registry is needed")
     return given(options.keys, wanted, default=DEFAULT_SCHEME, tokens=tokenizer.vocabulary), ""
+
+
+def _config(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ChoiceError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _read(options: Detecting, stdin: BinaryIO) -> Iterator[Document]:

@@ -5,11 +5,14 @@ It must start quickly: nothing that is imported at its top may import numpy or a
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from watermark.cli.options import Detecting, Issuing, Rotating
+
+if TYPE_CHECKING:
+    from watermark.keys.registry import Registry as KeyRegistry
 
 Scheme = Literal[
     "gumbel-sglang",
@@ -21,14 +24,21 @@ Scheme = Literal[
     "gumbel-vllm-dual",
     "kgw-lefthash",
     "kgw-selfhash",
+    "selection",
 ]
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
-Registry = Annotated[Path, typer.Option(metavar="FILE", help="The key registry: a JSON file.")]
-Tokenizer = Annotated[
+Registry = Annotated[
     str,
     typer.Option(
+        metavar="FILE|URL", help="The key registry: a JSON file; with `llmguard watermark` also the URL of its Redis."
+    ),
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
         metavar="PATH-OR-MODEL-NAME",
-        help="What the text was generated with: a tokenizer.json or its folder, a .gguf file, or smollm2.",
+        help="What the text was generated with: a tokenizer.json or its folder, a .gguf file, or smollm2. "
+        "Only selection needs none.",
     ),
 ]
 Width = Annotated[int | None, typer.Option(min=1, max=64, help="Tokens of context; else the scheme's or the key's.")]
@@ -63,19 +73,40 @@ def main() -> None:
     """Verify whose watermark a text carries, and keep the keys."""
 
 
+def place(context: typer.Context, name: str) -> "Path | KeyRegistry":
+    """A registry's file, or what whoever runs this command makes of a URL: the library itself knows files alone."""
+    if "://" not in name:
+        return Path(name)
+    if context.obj is None:
+        typer.echo("watermark: a registry with a URL is the guard's: use `llmguard watermark`", err=True)
+        raise typer.Exit(2)
+    found: KeyRegistry = context.obj(name)
+    return found
+
+
 @app.command("detect")
 def detect(
+    context: typer.Context,
     paths: Annotated[
         list[str], typer.Argument(metavar="FILE|DIR|-", help="Text, JSONL, Markdown, HTML, PDF; - is standard input.")
     ],
-    tokenizer: Tokenizer,
-    scheme: Annotated[Scheme | None, typer.Option(help="gumbel-vllm where a --key is given and nothing else.")] = None,
+    tokenizer: Tokenizer = None,
+    scheme: Annotated[
+        Scheme | None,
+        typer.Option(
+            help="gumbel-vllm where a --key is given and nothing else; selection tests all texts together, without a "
+            "tokenizer."
+        ),
+    ] = None,
     key: Annotated[
         list[str] | None,
         typer.Option(metavar="HEX", help="A key, its words joined by colons; with --registry an id in it. Repeatable."),
     ] = None,
     registry: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A key registry, or a bundle that was exported from one.")
+        str | None, typer.Option(metavar="FILE|URL", help="A key registry, or a bundle that was exported from one.")
+    ] = None,
+    vllm_config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The --watermark-config of a vLLM, whose key is tested.")
     ] = None,
     context_width: Width = None,
     vocabulary: Vocabulary = None,
@@ -101,7 +132,8 @@ def detect(
         tokenizer=tokenizer,
         scheme=scheme,
         keys=tuple(key or ()),
-        registry=registry,
+        registry=None if registry is None else place(context, registry),
+        vllm_config=vllm_config,
         width=context_width,
         vocabulary=vocabulary,
         fpr=fpr,
@@ -115,10 +147,11 @@ def detect(
 
 @keys.command("issue")
 def issue(
+    context: typer.Context,
     registry: Registry,
     tenant: Annotated[str, typer.Option(help="Whose texts it marks.")],
     model: Annotated[str, typer.Option(help="The model whose texts it marks.")],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer = None,
     scheme: Annotated[Scheme, typer.Option(help="How it marks.")] = "gumbel-vllm",
     context_width: Width = None,
     vocabulary: Vocabulary = None,
@@ -130,19 +163,20 @@ def issue(
     from watermark.cli import manage  # noqa: PLC0415  as above
 
     options = Issuing(tenant, model, tokenizer, scheme, context_width, vocabulary, unmarked, secret)
-    raise typer.Exit(manage.issue(registry, options, as_json))
+    raise typer.Exit(manage.issue(place(context, registry), options, as_json))
 
 
 @keys.command("list")
-def list_keys(registry: Registry, as_json: Json = False) -> None:
+def list_keys(context: typer.Context, registry: Registry, as_json: Json = False) -> None:
     """List the keys, without what is secret of them."""
     from watermark.cli import manage  # noqa: PLC0415  as above
 
-    raise typer.Exit(manage.list_keys(registry, as_json))
+    raise typer.Exit(manage.list_keys(place(context, registry), as_json))
 
 
 @keys.command("rotate")
 def rotate(
+    context: typer.Context,
     registry: Registry,
     id: KeyId,
     unmarked: Unmarked = None,
@@ -155,19 +189,20 @@ def rotate(
     """Issue a key's successor, which marks from now on; the old one goes on verifying."""
     from watermark.cli import manage  # noqa: PLC0415  as above
 
-    raise typer.Exit(manage.rotate(registry, id, Rotating(unmarked, tokenizer, secret), as_json))
+    raise typer.Exit(manage.rotate(place(context, registry), id, Rotating(unmarked, tokenizer, secret), as_json))
 
 
 @keys.command("revoke")
-def revoke(registry: Registry, id: KeyId, as_json: Json = False) -> None:
+def revoke(context: typer.Context, registry: Registry, id: KeyId, as_json: Json = False) -> None:
     """Disown a key: from now on it neither marks nor proves anything."""
     from watermark.cli import manage  # noqa: PLC0415  as above
 
-    raise typer.Exit(manage.revoke(registry, id, as_json))
+    raise typer.Exit(manage.revoke(place(context, registry), id, as_json))
 
 
 @keys.command("export")
 def export(
+    context: typer.Context,
     registry: Registry,
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The keys; else all.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; else standard output.")] = None,
@@ -175,4 +210,12 @@ def export(
     """Export what a verifier needs of keys, without tenants: who holds it can detect marks, and forge them."""
     from watermark.cli import manage  # noqa: PLC0415  as above
 
-    raise typer.Exit(manage.export(registry, tuple(ids or ()), out))
+    raise typer.Exit(manage.export(place(context, registry), tuple(ids or ()), out))
+
+
+@keys.command("vllm-config")
+def vllm_config(context: typer.Context, registry: Registry, id: KeyId) -> None:
+    """Write a key of gumbel-vllm as what vLLM's --watermark-config takes: a secret."""
+    from watermark.cli import manage  # noqa: PLC0415  as above
+
+    raise typer.Exit(manage.vllm_config(place(context, registry), id))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,15 +23,18 @@ from rich.text import Text
 from watermark.cli.options import Issuing, Rotating
 from watermark.detector import Detector
 from watermark.documents.reading import documents
+from watermark.engines.vllm_config import written
 from watermark.keys import issuing
 from watermark.keys.issuing import Accept, UnknownKeyError
 from watermark.keys.record import KeyRecord, Order, bundle
-from watermark.keys.registry import FileRegistry, RegistryError
+from watermark.keys.registry import FileRegistry, Registry, RegistryError
 from watermark.normalise import Normaliser
+from watermark.phrases import DIGEST, WIDTH
 from watermark.schemes.named import WORDS, named
 from watermark.statistics.calibration import screened
 from watermark.tokenizer import TextTokenizer, TokenizerError, load
 
+SELECTION = "selection"
 PURPOSE = b"llmguard/watermark"
 LEAST_SECRET = 32
 LEAST_TEXTS = 20
@@ -39,31 +42,38 @@ LEAST_TEXTS = 20
 SYNTHID_LAYERS = 30
 PIPE_WIDTH = 200
 T = TypeVar("T")
+Place: TypeAlias = Path | Registry
 
 
 class BadUsageError(Exception):
     """What was asked for cannot be done: exit status 2."""
 
 
-def issue(path: Path, options: Issuing, as_json: bool) -> int:
+def issue(path: Place, options: Issuing, as_json: bool) -> int:
     """Issue a key and show its record."""
 
     def work() -> KeyRecord:
         master = _master(options.secret)
-        tokenizer = load(options.tokenizer)
-        order = _order(options, tokenizer)
-        accept = _screen(options.unmarked, order, tokenizer)
+        accept: Accept
+        if options.scheme == SELECTION:
+            order, accept = _selection(options), _any
+        elif options.tokenizer is None:
+            raise BadUsageError("a --tokenizer is needed, for all schemes but selection")
+        else:
+            tokenizer = load(options.tokenizer)
+            order = _order(options, tokenizer)
+            accept = _screen(options.unmarked, order, tokenizer)
         return issuing.issue(_registry(path, new=True), master, order, accept=accept, now=_now())
 
     return _done(work, lambda record: _show(record, as_json))
 
 
-def list_keys(path: Path, as_json: bool) -> int:
+def list_keys(path: Place, as_json: bool) -> int:
     """Show all records."""
     return _done(lambda: _registry(path).records(), lambda records: _listed(records, as_json))
 
 
-def rotate(path: Path, id: str, options: Rotating, as_json: bool) -> int:
+def rotate(path: Place, id: str, options: Rotating, as_json: bool) -> int:
     """Issue a successor and show it."""
 
     def work() -> KeyRecord:
@@ -74,12 +84,12 @@ def rotate(path: Path, id: str, options: Rotating, as_json: bool) -> int:
     return _done(work, lambda record: _show(record, as_json))
 
 
-def revoke(path: Path, id: str, as_json: bool) -> int:
+def revoke(path: Place, id: str, as_json: bool) -> int:
     """Disown a key and show it."""
     return _done(lambda: issuing.revoke(_registry(path), id, now=_now()), lambda record: _show(record, as_json))
 
 
-def export(path: Path, ids: tuple[str, ...], out: Path | None) -> int:
+def export(path: Place, ids: tuple[str, ...], out: Path | None) -> int:
     """Write a verifier's bundle: whole, or not at all."""
 
     def work() -> bytes:
@@ -97,6 +107,27 @@ def export(path: Path, ids: tuple[str, ...], out: Path | None) -> int:
         return found
 
     return _done(work, lambda found: typer.echo(found.decode(), nl=False) if out is None else None)
+
+
+def vllm_config(path: Place, id: str) -> int:
+    """Print a key as vLLM takes it."""
+
+    def work() -> str:
+        for record in _registry(path).records():
+            if record.id == id:
+                return written(record.scheme, record.words, record.width)
+        raise UnknownKeyError(f"no watermark key has the id {id}")
+
+    return _done(work, typer.echo)
+
+
+def _selection(options: Issuing) -> Order:
+    """What a key that picks answers is wanted for: it reads words, and no tokenizer's tokens."""
+    if options.width is not None or options.vocabulary is not None or options.unmarked is not None:
+        raise BadUsageError("selection has no --context-width, no --vocabulary and needs no --unmarked")
+    return Order(
+        tenant=options.tenant, model=options.model, scheme=SELECTION, width=WIDTH, vocabulary=0, tokenizer=DIGEST
+    )
 
 
 def _done(work: Callable[[], T], tell: Callable[[T], None]) -> int:
@@ -122,7 +153,9 @@ def _master(name: str) -> bytes:
     return hmac.digest(secret, PURPOSE, "sha256")
 
 
-def _registry(path: Path, *, new: bool = False) -> FileRegistry:
+def _registry(path: Place, *, new: bool = False) -> Registry:
+    if not isinstance(path, Path):
+        return path
     if not new and not path.is_file():
         raise BadUsageError(f"there is no key registry {path}")
     return FileRegistry(path)
@@ -167,7 +200,7 @@ def _screen(unmarked: str | None, order: Order, tokenizer: TextTokenizer) -> Acc
     return accept
 
 
-def _screen_as(registry: FileRegistry, id: str, unmarked: str, tokenizer: str | None) -> Accept:
+def _screen_as(registry: Registry, id: str, unmarked: str, tokenizer: str | None) -> Accept:
     """The screen of a key's successor, by the tokenizer that the key pins."""
     if tokenizer is None:
         raise BadUsageError("--unmarked needs the --tokenizer of the key's model")

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from watermark.keys.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,10 +13,11 @@ class Detecting:
     """The options of `detect`."""
 
     paths: tuple[str, ...]
-    tokenizer: str
+    tokenizer: str | None
     scheme: str | None
     keys: tuple[str, ...]
-    registry: Path | None
+    registry: "Path | Registry | None"
+    vllm_config: Path | None
     width: int | None
     vocabulary: int | None
     fpr: float
@@ -28,7 +33,7 @@ class Issuing:
 
     tenant: str
     model: str
-    tokenizer: str
+    tokenizer: str | None
     scheme: str
     width: int | None
     vocabulary: int | None

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from watermark.keys.record import Bundle, KeyRecord, VerifierKey
-from watermark.keys.registry import FileRegistry, RegistryError
+from watermark.keys.registry import FileRegistry, Registry, RegistryError
 from watermark.schemes.named import key_words, named
 from watermark.verdict import Panel
 
@@ -50,16 +50,23 @@ def given(keys: Sequence[str], wanted: Wanted, *, default: str, tokens: int) -> 
     return [Panel(scheme, np.array(words), tuple(f"key-{place}" for place in range(1, len(words) + 1)))]
 
 
-def held(path: Path) -> tuple[Held, ...]:
-    """The keys in a registry's file or a verifier's bundle. Raises `ChoiceError`."""
+def held(place: Path | Registry) -> tuple[Held, ...]:
+    """The keys in a registry, in its file or in a verifier's bundle. Raises `ChoiceError`."""
+    if not isinstance(place, Path):
+        return _records(place)
+    path = place
     if not path.is_file():
         raise ChoiceError(f"there is no key registry {path}")
     try:
         return msgspec.json.decode(path.read_bytes(), type=Bundle).keys
     except (msgspec.MsgspecError, UnicodeDecodeError, OSError):
         pass
+    return _records(FileRegistry(path))
+
+
+def _records(registry: Registry) -> tuple[Held, ...]:
     try:
-        return FileRegistry(path).records()
+        return registry.records()
     except RegistryError as error:
         raise ChoiceError(str(error)) from error
 
@@ -86,17 +93,19 @@ def chosen(
     if not fit or (ids and said):
         raise ChoiceError("; ".join(said))
     left = len(asked) - len(fit)
-    return _panels(fit), f"{left} of {len(asked)} keys are left out: {'; '.join(said)}" if left else ""
+    return _panels(
+        fit, wanted.vocabulary or tokens
+    ), f"{left} of {len(asked)} keys are left out: {'; '.join(said)}" if left else ""
 
 
 def _fault(key: Held, wanted: Wanted, digest: str, tokens: int) -> str:
     if isinstance(key, KeyRecord) and key.revoked_at is not None:
         return "revoked: its evidence is disowned"
-    if key.tokenizer != digest:
+    if key.tokenizer not in ("", digest):
         return "the key is for another tokenizer"
-    if tokens > key.vocabulary:
+    if key.vocabulary and tokens > key.vocabulary:
         return f"the tokenizer has {tokens} tokens, more than the vocabulary of {key.vocabulary} that the key is for"
-    if wanted.vocabulary not in (None, key.vocabulary):
+    if key.vocabulary and wanted.vocabulary not in (None, key.vocabulary):
         return f"the key is for a vocabulary of {key.vocabulary}"
     if wanted.scheme not in (None, key.scheme):
         return f"the key is for {key.scheme}"
@@ -105,14 +114,14 @@ def _fault(key: Held, wanted: Wanted, digest: str, tokens: int) -> str:
     return ""
 
 
-def _panels(keys: Sequence[Held]) -> list[Panel]:
+def _panels(keys: Sequence[Held], tokens: int) -> list[Panel]:
     groups: dict[tuple[str, int, int, int], list[Held]] = {}
     for key in keys:
         groups.setdefault((key.scheme, key.width, key.vocabulary, len(key.words)), []).append(key)
     try:
         return [
             Panel(
-                named(name, width=width or None, vocabulary=vocabulary, words=words),
+                named(name, width=width or None, vocabulary=vocabulary or tokens, words=words),
                 np.array([key_words(name, key.words) for key in group]),
                 tuple(key.id for key in group),
             )

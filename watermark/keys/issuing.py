@@ -14,6 +14,8 @@ from watermark.prf import murmur3
 Accept = Callable[[KeyRecord], bool]
 """Whether a new key's p-values on unmarked text are uniform: see `statistics.calibration.screened`."""
 MURMUR = "gumbel-sglang"
+EPOCHS = 1 << 32
+"""Epochs beyond it stand in for the one that they leave when it is divided by this."""
 
 
 class UnknownKeyError(LookupError):
@@ -59,18 +61,19 @@ def collides(key: np.uint64, others: tuple[np.uint64, ...]) -> bool:
 
 def _next(records: Records, master: bytes, order: Order, accept: Accept, now: float) -> KeyRecord:
     used = [
-        record.epoch
+        record.epoch % EPOCHS
         for record in records
         if (record.scheme, record.tenant, record.model) == (order.scheme, order.tenant, order.model)
     ]
     for epoch in count(max(used, default=0) + 1):
-        candidate = _record(master, order, epoch, now)
-        if not _taken(candidate, records) and accept(candidate):
+        candidate = fresh(master, order, epoch, now)
+        if not taken(candidate, records) and accept(candidate):
             return candidate
     raise AssertionError("unreachable: epochs do not end")
 
 
-def _record(master: bytes, order: Order, epoch: int, now: float) -> KeyRecord:
+def fresh(master: bytes, order: Order, epoch: int, now: float) -> KeyRecord:
+    """The record of an order's key in an epoch."""
     asked = {"scheme": order.scheme, "tenant": order.tenant, "model": order.model}
     found = words(master, epoch=epoch, columns=order.columns, **asked)
     return KeyRecord(
@@ -82,7 +85,8 @@ def _record(master: bytes, order: Order, epoch: int, now: float) -> KeyRecord:
     )
 
 
-def _taken(candidate: KeyRecord, records: Records) -> bool:
+def taken(candidate: KeyRecord, records: Records) -> bool:
+    """Whether the candidate's format could not tell its key from one of the records, whoever's."""
     if not candidate.scheme.startswith(MURMUR):
         return False
     others = tuple(word for record in records if record.scheme.startswith(MURMUR) for word in record.key)

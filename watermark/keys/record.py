@@ -7,7 +7,10 @@ from watermark.scheme import Keys
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a key is wanted for. `tokenizer` is the SHA-256 of the tokenizer's file, in hex."""
+    """What a key is wanted for. `tokenizer` is the SHA-256 of the tokenizer's file, in hex.
+
+    A server that marks for an engine may know neither that nor the vocabulary: "" and 0 pin nothing.
+    """
 
     tenant: str
     model: str

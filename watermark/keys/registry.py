@@ -1,10 +1,11 @@
-"""Where records are kept: a protocol, and a file."""
+"""Where records are kept: a protocol, memory, and a file."""
 
 import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import msgspec
@@ -36,6 +37,24 @@ class Contents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file: JSON with one list."""
 
     keys: Records = ()
+
+
+class MemoryRegistry:
+    """A registry that is forgotten with its process; threads may share it."""
+
+    def __init__(self) -> None:
+        self._records: Records = ()
+        self._lock = Lock()
+
+    def records(self) -> Records:
+        """All records."""
+        return self._records
+
+    def change(self, change: Change) -> Records:
+        """Replace all records."""
+        with self._lock:
+            self._records = change(self._records)
+            return self._records
 
 
 class FileRegistry:
