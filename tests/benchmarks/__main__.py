@@ -34,6 +34,7 @@ from tests.benchmarks import (
     surrogate,
     watched,
     watermark,
+    watermark_null,
     watermark_served,
 )
 from tests.benchmarks.peers import BUILD
@@ -53,6 +54,7 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "quotas_redis": quotas_redis.run,
     "ledger_histories": ledger_histories.run,
     "watermark": watermark.run,
+    "watermark_null": lambda _: watermark_null.run(),
     "watermark_served": watermark_served.run,
     "similarity": similarity.run,
     "similarity_http": similarity_http.run,

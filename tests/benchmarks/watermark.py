@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from statistics import quantiles
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
@@ -17,19 +18,21 @@ from watermark.prf import murmur3, philox
 from watermark.scheme import Scheme
 from watermark.schemes.gumbel import Sglang, Vllm
 from watermark.schemes.kgw import Lefthash
+from watermark.tokenizer import load
 
 VOCABULARIES = (49_152, 152_064)
 KEY = np.uint64(0x0123456789ABCDEF)
 CONTEXT = np.array([5, 6, 7, 8])
 MIB = 1 << 20
 STREAM_TOKENS = 20_000_000
+STREAM_BYTES = 1 << 30
 PEER_TOKENS = 2_000
 
 
 def run(seconds: int) -> list[Report]:
     """The benchmarks, one thread each; `seconds` bounds each repeated measurement."""
     torch.set_num_threads(1)
-    return [keyed(seconds), detection(seconds, PEER_TOKENS), stream(STREAM_TOKENS)]
+    return [keyed(seconds), detection(seconds, PEER_TOKENS), stream(STREAM_TOKENS), text_stream(STREAM_BYTES)]
 
 
 def keyed(seconds: float) -> Report:
@@ -110,3 +113,24 @@ def stream(tokens: int) -> Report:
         "peak_rss_mib": peak / 1024,
     }
     return Report("watermark: a stream", [found])
+
+
+def text_stream(size: int) -> Report:
+    """`detect -` over so many bytes of text, in a process of its own, with the embedded model's tokenizer."""
+    with TemporaryDirectory() as folder:
+        tokenizer = f"{folder}/tokenizer.json"
+        # As a file of its own: to read it out of the model's takes 200 MB for a moment.
+        load("smollm2").tokenizer.save(tokenizer)
+        command = [sys.executable, "-m", "tests.benchmarks.watermark_text_stream", tokenizer, str(size)]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode != 1:  # nothing of it is marked
+        return Report("watermark: text on standard input", failures=[done.stderr.strip().splitlines()[-1]])
+    seconds, peak = map(float, done.stderr.split()[-2:])
+    found: Row = {
+        "target": "detect -",
+        "mib": size / MIB,
+        "verdicts": done.stdout.count("\n"),
+        "mib_per_s": size / MIB / seconds,
+        "peak_rss_mib": peak / 1024,
+    }
+    return Report("watermark: text on standard input", [found])

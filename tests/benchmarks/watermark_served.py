@@ -19,9 +19,13 @@ from llmguard.upstreams.embedded.models import Models
 from llmguard.upstreams.embedded.order import Order, Sampling, Turn
 from llmguard.upstreams.embedded.sampling import Draw, inverse_draw
 from tests.benchmarks.report import Report, Row
+from tests.benchmarks.texts import DATA
+from tests.benchmarks.watermark_null import LOOKS, human, null, passages
+from tests.benchmarks.watermark_robust import curves
 from tests.benchmarks.watermark_texts import Text, prompts, texts
 from watermark.detector import Detector
 from watermark.schemes.gumbel import Vllm
+from watermark.tokenizer import load
 
 MARK = Mark("wm_benchmark", "gumbel-vllm", 4, 0xA1B2C3D4E5F60718)
 NUCLEUS = Sampling(temperature=0.8, top_p=0.95)
@@ -35,7 +39,19 @@ def run(seconds: int) -> list[Report]:
     """The benchmarks; `seconds` bounds the pace, texts are as many as the claims are about."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "llmguard"
     model = Models(cache).chat
-    return [*evidence(model, 104, LENGTHS), agreement(model, 200, 40), pace(model, seconds, 48)]
+    return [*evidence(model, 136, LENGTHS), agreement(model, 200, 40), pace(model, seconds, 48), *lasting(model)]
+
+
+def lasting(model: ChatModel) -> list[Report]:
+    """What is left of marks when their texts are changed, and what other keys find in them."""
+    tokenizer = load("smollm2")
+    plain = list(passages(human(), tokenizer, 3 * max(LENGTHS)))
+    if not plain:
+        return [Report("watermark: what is left of a mark", missing={"human text": f"needs {DATA}"})]
+    found = texts(model, prompts(136), draws(MARK, 7), sampling=NUCLEUS, tokens=max(LENGTHS))
+    marked = [np.array(text.tokens) for text in found if len(text.tokens) == max(LENGTHS)]
+    detector = Detector(Vllm(MARK.width), np.array([[MARK.key]], np.uint64))
+    return [curves(marked, plain, tokenizer, detector), null("the embedded model's", marked, LOOKS, [MARK.width])]
 
 
 def draws(mark: Mark | None, seed: int) -> Callable[[], Draw]:

@@ -15,3 +15,11 @@ def test_a_stream_is_scored_in_bounded_memory():
     (row,) = report.rows
     assert row["scored"] > 0.99 * 400_000
     assert row["peak_rss_mib"] < 300
+
+
+def test_text_is_read_and_judged_in_bounded_memory():
+    report = watermark.text_stream(1_200_000)
+    assert not report.failures
+    (row,) = report.rows
+    assert row["verdicts"] == 3
+    assert row["peak_rss_mib"] < 300
