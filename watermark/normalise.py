@@ -10,6 +10,9 @@ WORD = re.compile(r"[^\W\d_]+")
 SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 """Variation selectors: invisible, but no format characters."""
 
+DOUBLED = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
+"""White space within a line that is wider than a model writes it; what begins a line is left to code."""
+
 
 class Normaliser:
     """Holds the table of look-alikes (Unicode's confusables) that stand for one ASCII letter each."""
@@ -20,6 +23,8 @@ class Normaliser:
     def __call__(self, text: str) -> str:
         """The text in NFKC, without format characters and variation selectors, its look-alikes as letters.
 
+        Between words of a line one space is left.
+
         A word is rewritten only where all of it becomes ASCII and most letters around are: Greek and
         Cyrillic text stays what it is. Doing it twice changes nothing more.
         """
@@ -28,6 +33,7 @@ class Normaliser:
             plain = "".join(letter for letter in plain if letter.isascii() or unicodedata.category(letter) != "Cf")
             # What was kept apart by an invisible character may compose now.
             plain = unicodedata.normalize("NFKC", plain)
+        plain = DOUBLED.sub(" ", plain)
         if plain.isascii() or not _mostly_ascii(plain):
             return plain
         # A mark that follows a rewritten letter may compose with it.

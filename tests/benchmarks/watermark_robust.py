@@ -65,7 +65,7 @@ def attacks(tokenizer: TextTokenizer, unmarked: Sequence[Tokens]) -> Mapping[str
     return found | {
         "a quarter of a text by people": inside,
         "lower case": on_text(str.lower),
-        "every space two, every line one more": on_text(lambda text: text.replace(" ", "  ").replace("\n", "\n\n")),
+        "every space two": on_text(lambda text: text.replace(" ", "  ")),
         "lines broken at 60 characters": on_text(lambda text: re.sub(r"(.{1,60}) ", r"\1\n", text)),
         "through Markdown": on_text(lambda text: markdown(_as_markdown(text).encode())),
         "through HTML": on_text(lambda text: html(_as_html(text).encode())),

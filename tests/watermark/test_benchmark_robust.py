@@ -19,7 +19,7 @@ def test_a_mark_outlives_what_it_should_and_wears_off_as_tokens_change(tmp_path:
     plain = [tokenizer.tokens(unmarked(600, seed=seed))[0] for seed in range(3)]
     rows = {row["target"]: row for row in curves(marked, plain, tokenizer, Detector(Vllm(), KEY)).rows}
     p = {name: row["median_log10_p"] for name, row in rows.items()}
-    for name in ("every space two, every line one more", "lines broken at 60 characters", "lower case"):
+    for name in ("every space two", "lines broken at 60 characters", "lower case"):
         assert p[name] == p["unchanged"] < -30
     # Two words of a title, or invisible letters undone, change next to nothing.
     for name in ("through Markdown", "through HTML", "zero-width characters", "look-alike letters"):
