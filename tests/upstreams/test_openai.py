@@ -70,6 +70,22 @@ async def test_sglang_gets_the_key_in_its_own_field(fake: FakeOpenAI, *, stream:
     assert marked == plain
 
 
+async def test_vllm_gets_key_and_width_for_our_processor(fake: FakeOpenAI) -> None:
+    async with upstream_to(fake.url, engine="vllm", timeout_s=10) as upstream:
+        await upstream.ask(chat(), Mark("wm_x", "gumbel-vllm", 3, 0xAB))
+        await upstream.ask(chat())
+    marked, plain = (request.body for request in fake.requests)
+    assert marked.pop("vllm_xargs") == {"llmguard_watermark": "00000000000000ab:3"}
+    assert marked == plain
+
+
+async def test_an_answer_that_is_continued_begins_no_new_message(fake: FakeOpenAI) -> None:
+    async with upstream_to(fake.url, engine="vllm", timeout_s=10) as upstream:
+        await upstream.ask(chat(continue_final_message=True))
+    (body,) = (request.body for request in fake.requests)
+    assert (body["continue_final_message"], body["add_generation_prompt"]) == (True, False)
+
+
 def text(**fields: Any) -> CompletionRequest:
     return msgspec.convert({"model": "m", "prompt": "say hello", **fields}, CompletionRequest)
 
