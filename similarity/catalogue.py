@@ -117,6 +117,11 @@ class Catalogue:
             if not known and SUFFIX in path.name:
                 path.unlink(missing_ok=True)
 
+    def close(self) -> None:
+        """Forget every index; what is worth a snapshot has been kept by `maintain`."""
+        with self._lock:
+            self._held.clear()
+
     def _of(self, store: int) -> _Held:
         with self._lock:
             held = self._held.setdefault(store, _Held())

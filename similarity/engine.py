@@ -35,3 +35,7 @@ class Engine(Protocol):
     def sweep(self, stores: set[int]) -> None:
         """Drop what is left of all stores but these."""
         ...
+
+    def close(self) -> None:
+        """Let go of what is open; nothing may call it any more."""
+        ...

@@ -49,6 +49,17 @@ class Milvus:
                 self._make(dimensions)
             client.load_collection(collection)
 
+    @classmethod
+    def at(cls, uri: str, token: str, entries: Entries, dimensions: int) -> "Milvus":
+        """Connected to a server (http://host:19530), or to a milvus-lite file. Raises LibraryError."""
+        with _translated():
+            client = MilvusClient(uri, token=token)
+        return cls(client, entries, dimensions)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
     def search(self, store: int, questions: Vectors, k: int, allowed: Ids | None = None) -> Found:
         """The nearest chunks of a store; of more than LISTED allowed ones by merging the best of parts."""
         with self._lock:

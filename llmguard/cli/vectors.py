@@ -17,14 +17,14 @@ def commands() -> None:
 
 @app.command()
 def migrate(
-    directory: Annotated[
-        Path, typer.Argument(help="Where the vector stores are kept.", exists=True, file_okay=False, readable=True)
-    ],
     to: Annotated[str, typer.Option(metavar="URI", help="Milvus: http://host:19530, or a milvus-lite file.")],
     token: Annotated[
         str, typer.Option(envvar="LLMGUARD_MILVUS_TOKEN", show_envvar=True, help="Milvus's token, or user:password.")
     ] = "",
     sample: Annotated[int, typer.Option(min=0, help="Chunks of each store that are compared afterwards.")] = 100,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where the vector stores are, if not where the settings say.", file_okay=False)
+    ] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:

@@ -3,13 +3,13 @@
 import json
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import typer
-from pymilvus import MilvusClient, MilvusException
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -17,6 +17,7 @@ from rich.table import Table
 from llmguard.cli.keys import PIPE_WIDTH, settings_of
 from llmguard.clock import SystemClock
 from llmguard.keys import derive
+from llmguard.services.similarity import directory_of
 from similarity.library.database import FILE, Database, LibraryError
 from similarity.library.entries import Entries
 from similarity.library.seal import Seal, dimensions
@@ -28,22 +29,23 @@ KEY = "similarity-vectors"
 """The purpose of the key that the library's vectors are sealed with."""
 
 
-def run(directory: Path, to: str, token: str, sample: int, config: Path | None, *, as_json: bool) -> int:
+def run(directory: Path | None, to: str, token: str, sample: int, config: Path | None, *, as_json: bool) -> int:
     """Copy, compare, report; the exit code."""
-    if not (directory / FILE).is_file():
-        return _stopped(2, f"there are no vector stores in {directory}")
     settings = settings_of(config)
+    directory = directory or directory_of(settings)
+    if directory is None or not (directory / FILE).is_file():
+        return _stopped(2, f"there are no vector stores in {directory or 'a memory: store'}")
     key = derive(settings.secret.get_secret_value().encode(), KEY)
     try:
-        with closing(Database(directory)) as database, closing(MilvusClient(to, token=token)) as client:
-            found = _copied(database, Seal(key), client, sample)
-    except (LibraryError, MilvusException) as error:
-        return _stopped(1, f"not finished, run it again: {error if isinstance(error, LibraryError) else 'no Milvus'}")
+        with closing(Database(directory)) as database:
+            found = _copied(database, Seal(key), partial(Milvus.at, to, token), sample)
+    except LibraryError as error:
+        return _stopped(1, f"not finished, run it again: {error}")
     _show(found, as_json)
     return 0 if all(one.whole for one in found) else 1
 
 
-def _copied(database: Database, seal: Seal, client: MilvusClient, sample: int) -> list[Migrated]:
+def _copied(database: Database, seal: Seal, at: Callable[[Entries, int], Milvus], sample: int) -> list[Migrated]:
     with database.reading() as connection:
         stores = [int(row[0]) for row in connection.execute("SELECT DISTINCT store FROM chunks ORDER BY store")]
         total = int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])
@@ -51,13 +53,13 @@ def _copied(database: Database, seal: Seal, client: MilvusClient, sample: int) -
     if blob is None:
         return []
     entries = Entries(database, SystemClock().time, seal, dimensions(blob[0]))
-    target = Milvus(client, entries, dimensions(blob[0]))
     source = random.SystemRandom()
 
     def chosen(ids: Ids) -> Ids:
         return ids_of(sorted(source.sample(ids.tolist(), min(sample, len(ids)))))
 
-    return [one for one in _watched(migrated(entries, stores, target, chosen), total) if one.done]
+    with closing(at(entries, dimensions(blob[0]))) as target:
+        return [one for one in _watched(migrated(entries, stores, target, chosen), total) if one.done]
 
 
 def _watched(steps: Iterable[Migrated], total: int) -> Iterator[Migrated]:

@@ -15,13 +15,8 @@ def engine(milvus: MilvusSettings | None, entries: Entries, indexes: Path, key: 
         return Catalogue(entries, indexes, key, dimensions)
     # Its client takes seconds to import, and is an extra.
     try:
-        from pymilvus import MilvusClient, MilvusException  # noqa: PLC0415
-
         from similarity.milvus import Milvus  # noqa: PLC0415
     except ImportError as error:
         raise LibraryError("Milvus needs its client: pip install 'llmguard[milvus]'") from error
     token = milvus.token.get_secret_value() if milvus.token is not None else ""
-    try:
-        return Milvus(MilvusClient(milvus.uri, token=token), entries, dimensions)
-    except MilvusException as error:
-        raise LibraryError("Milvus cannot be reached") from error
+    return Milvus.at(milvus.uri, token, entries, dimensions)

@@ -129,6 +129,7 @@ class Library:
         """Once what runs has ended, close the file."""
         for pool in (self._slow, self._pool):
             await asyncio.to_thread(pool.shutdown)
+        await asyncio.to_thread(self.catalogue.close)
         self._database.close()
 
 

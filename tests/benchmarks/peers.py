@@ -11,7 +11,9 @@ BUILD = Path(__file__).resolve().parents[2] / "build"
 PEERS = BUILD / "peers"
 LITELLM = PEERS / "litellm" / "bin" / "litellm"
 PORTKEY = PEERS / "portkey" / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+CHROMA = PEERS / "chroma" / "bin" / "python"
 LITELLM_PACKAGE = "litellm[proxy]==1.106.2"
+CHROMA_PACKAGE = "chromadb==1.5.9"
 PORTKEY_PACKAGE = {
     "private": True,
     "dependencies": {"@portkey-ai/gateway": "1.15.2"},
@@ -26,6 +28,9 @@ def install() -> None:
     if not LITELLM.exists():
         venv.create(PEERS / "litellm", with_pip=True)
         subprocess.run([str(LITELLM.parent / "pip"), "install", "--quiet", LITELLM_PACKAGE], check=True)
+    if not CHROMA.exists():
+        venv.create(PEERS / "chroma", with_pip=True)
+        subprocess.run([str(CHROMA), "-m", "pip", "install", "--quiet", CHROMA_PACKAGE], check=True)
     manifest, wanted = PEERS / "portkey" / "package.json", json.dumps(PORTKEY_PACKAGE)
     if not PORTKEY.exists() or manifest.read_text() != wanted:
         home = manifest.parent

@@ -15,13 +15,14 @@ from similarity.embedding import Batches
 from similarity.index import Index, Kind, begun, restored
 from similarity.snapshot import read, write
 from similarity.vectors import Vectors, unit
-from tests.benchmarks import similarity_leak, similarity_student
+from tests.benchmarks import similarity_leak, similarity_peers, similarity_student
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.texts import Absent, Model, banking
 from tests.similarity.kill import killed, left
 from tests.similarity.made import topics
 
 COUNT, DIMENSIONS, ASKED, BLOCK = 1_000_000, 384, 200, 50_000
+BESIDE_PEERS = 100_000
 KILLS, CLIENTS = 200, 32
 KEY = b"k" * 32
 
@@ -34,6 +35,7 @@ def run(seconds: int) -> list[Report]:
         similarity_student.students(),
         similarity_student.gram(),
         indexes(COUNT),
+        similarity_peers.peers(BESIDE_PEERS),
         embedding(seconds),
         kills(KILLS),
     ]

@@ -45,7 +45,9 @@ def directory(tmp_path: Path, config: Path) -> Path:
 
 
 def migrate(directory: Path, config: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["vectors", "migrate", str(directory), "--config", str(config), *arguments])
+    return CliRunner().invoke(
+        app, ["vectors", "migrate", "--directory", str(directory), "--config", str(config), *arguments]
+    )
 
 
 def test_stores_are_migrated_once_and_found_whole(directory: Path, config: Path, tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from similarity.library.entries import Piece
 from similarity.library.filters import parsed
-from similarity.library.records import Cut, NotFound, Status
-from similarity.search import Weights, fused
+from similarity.library.records import Cut, NotFound, Status, Strategy
+from similarity.search import Ask, Weights, fused
 from similarity.setting import Disclosure, told
-from tests.similarity.whole import Whole
+from tests.similarity.made import topics
+from tests.similarity.whole import DIMENSIONS, Whole
 
 TEXTS = ["red cat sleeps", "blue dog runs", "red dog barks", "green bird sings", "old tree falls"]
 LEVELS = {told(bucket, Disclosure().edges) for bucket in range(5)}
@@ -189,3 +191,29 @@ def views(whole: Whole, tenant: str, stores: list[str]) -> list[str]:
     own = [whole.stores.page(tenant, Cut()), whole.files.page(tenant, Cut())]
     searches = [whole.ask(tenant, store, "text number") for store in stores]
     return [repr(view) for view in (*own, *searches, *(whole.entries.page(tenant, store, Cut()) for store in stores))]
+
+
+def test_an_honest_principal_is_never_answered_less(whole: Whole) -> None:
+    """300 searches a day for 30 days in 2,000 items: on the last as on the first the order is exact, and all is told.
+
+    Of the days between a few searches stand for the rest, as nothing that they leave grows with their number.
+    """
+    store = whole.stores.create("acme").id
+    file = whole.files.create("acme", "a.txt", b"text").id
+    whole.entries.attach("acme", store, file, {}, Strategy())
+    pending = whole.entries.work(whole.entries.pending()[0])
+    assert pending is not None
+    items = topics(2000, DIMENSIONS, 1)
+    ids = whole.entries.complete(pending, [Piece(f"item {at}", vector) for at, vector in enumerate(items)])
+    for day in range(30):
+        whole.at = 1000.0 + 86_400 * day
+        for question in topics(300 if day in (0, 29) else 3, DIMENSIONS, 100 + day):
+            found = whole.search(Ask("acme", "p", b"acme", store, "", question), Disclosure())
+            exact = ids[(-(items @ question)).argsort(kind="stable")[:10]]
+            assert [row.chunk for row in found.rows] == exact.tolist()
+            assert {row.score for row in found.rows} <= LEVELS
+    with whole.database.reading() as connection:
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("questions", "charges")
+        ]
+    assert counts == [0, 0]

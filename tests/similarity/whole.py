@@ -61,7 +61,7 @@ class Whole:
         self.ledger = Ledger(self.database, seal, DIMENSIONS)
         self.batches = Batches(embedded)
         self.ingest = Ingest(self.entries, self.catalogue, self.batches, words, Bounds())
-        self._search = Search(self.stores, self.entries, self.matching, self.catalogue, self.ledger, KEY)
+        self._searches = Search(self.stores, self.entries, self.matching, self.catalogue, self.ledger, KEY)
 
     def put(
         self, tenant: str, store: str, text: str, attributes: Attributes | None = None, name: str = "a.txt"
@@ -77,7 +77,11 @@ class Whole:
         """A search."""
         given = {"policy": "p", "cluster": tenant.encode(), **more}
         ask = Ask(tenant=tenant, store=store, question=question, vector=embedded([question])[0], **given)  # type: ignore[arg-type]
-        return self._search.search(ask, setting or Disclosure())
+        return self.search(ask, setting or Disclosure())
+
+    def search(self, ask: Ask, setting: Disclosure) -> Results:
+        """A search by a vector of the test's own."""
+        return self._searches.search(ask, setting)
 
     def close(self) -> None:
         """What an orderly end does."""
