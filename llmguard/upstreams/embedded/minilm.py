@@ -14,7 +14,8 @@ from llmguard.upstreams.embedded import threads
 from llmguard.upstreams.embedded.sentences import LONGEST, tokenizer
 
 LAYERS, HEADS, EPSILON = 6, 12, 1e-12
-BATCH = 32
+BATCH = 8
+"""Texts of like length at a time: 32 questions of all lengths in one batch cost half as much again, for the padding."""
 UNKNOWN, FIRST, LAST = 100, 101, 102
 """Ids of BERT's [UNK], [CLS] and [SEP]."""
 
