@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from llmguard.outputs.embeddings.keystream import normal
 from llmguard.outputs.embeddings.reduction import Reduction
 from llmguard.outputs.embeddings.reductions import Reductions, digest
 from llmguard.settings_embeddings import Reduced
@@ -61,9 +60,7 @@ def cost() -> Report:
     own = by.own("acme")
 
     def layers(at: int) -> None:
-        normal(own.by_cell, cells[at], SIZE)
-        normal(own.by_text, texts[at], SIZE)
-        normal(KEY, cells[at], SIZE)
+        by._noise((KEY, cells[at : at + 1]), (own.by_cell, cells[at : at + 1]), (own.by_text, texts[at : at + 1]))
 
     found: list[Row] = [
         {"target": "noise, three layers of 384 numbers", **microseconds(layers)},

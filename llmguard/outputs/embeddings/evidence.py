@@ -10,14 +10,14 @@ The two layers answer two suspects: noise by text is in vectors that were passed
 also in those of a model that was trained on them, for texts that nobody asked about.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmguard.outputs.embeddings.keystream import Floats, normal
+from llmguard.outputs.embeddings.keystream import Floats, normals
 from llmguard.outputs.embeddings.reduction import Reduction
 from similarity.vectors import unit
 from watermark.statistics.multiplicity import decoy_rank, holm
@@ -87,18 +87,18 @@ def _both(reduction: Reduction, answers: Suspect, tenant: str) -> tuple[float, f
     """Log p by text and by cell."""
     own, size = reduction.own(tenant), reduction.dimensions
     return (
-        _log_p(answers.by_text, lambda text: normal(own.by_text, text, size)),
-        _log_p(answers.by_cell, lambda cell: normal(own.by_cell, cell, size)),
+        _log_p(answers.by_text, own.by_text, size),
+        _log_p(answers.by_cell, own.by_cell, size),
     )
 
 
-def _log_p(sums: Mapping[bytes, Doubles], noise: Callable[[bytes], Floats]) -> float:
+def _log_p(sums: Mapping[bytes, Doubles], key: bytes, size: int) -> float:
     """Of the inner product of sums and noise, which is normal, and of their own norm's deviation, for any other key."""
     rows = np.stack(list(sums.values()))
     norm = float(np.linalg.norm(rows))
     if not norm:
         return 0.0
-    drawn = np.stack([noise(label) for label in sums]).astype(np.float64)
+    drawn = normals([(key, label) for label in sums], size).astype(np.float64)
     return float(log_normal_tail((rows * drawn).sum() / norm))
 
 

@@ -7,6 +7,7 @@ first of the two: who knows part of a vector's noise could work out the rest.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -34,20 +35,26 @@ def stream(key: bytes, label: bytes, size: int) -> bytes:
     return hashlib.shake_128(key + len(label).to_bytes(8, "big") + label).digest(size)
 
 
-def normals(drawn: bytes) -> Floats:
-    """[len(drawn) / 4] standard normal numbers, up to 6.8 (Box and Muller 1958). `drawn` holds a multiple of 8."""
-    words = np.frombuffer(drawn, "<u4").astype(np.float32).reshape(2, -1)
-    radius = np.sqrt(np.float32(-2) * np.log(words[0] * STEP + HALF))
-    angle = words[1] * TURN
+def normals(places: Sequence[tuple[bytes, bytes]], count: int) -> Floats:
+    """[n, count] standard normal numbers up to 6.8, a row for each key and label (Box and Muller 1958).
+
+    A row is the same in any company.
+    """
+    half = -(-count // 2)
+    drawn = b"".join([stream(key, label, 2 * WORD * half) for key, label in places])
+    words = np.frombuffer(drawn, "<u4").astype(np.float32).reshape(-1, 2, half)
+    radius = np.sqrt(np.float32(-2) * np.log(words[:, 0] * STEP + HALF))
+    angle = words[:, 1] * TURN
     found = np.empty_like(words)
-    np.multiply(radius, np.cos(angle), out=found[0])
-    np.multiply(radius, np.sin(angle), out=found[1])
-    return found.reshape(-1)
+    np.multiply(radius, np.cos(angle), out=found[:, 0])
+    np.multiply(radius, np.sin(angle), out=found[:, 1])
+    return found.reshape(-1, 2 * half)[:, :count]
 
 
 def normal(key: bytes, label: bytes, count: int) -> Floats:
-    """[count] standard normal numbers of a label."""
-    return normals(stream(key, label, 2 * WORD * -(-count // 2)))[:count]
+    """[count] of them for one label."""
+    row: Floats = normals([(key, label)], count)[0]
+    return row
 
 
 def signs(key: bytes, label: bytes, count: int) -> Floats:

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from llmguard.outputs.embeddings.buckets import Buckets
-from llmguard.outputs.embeddings.keystream import Floats, normal, subkey
+from llmguard.outputs.embeddings.keystream import Floats, normals, subkey
 from llmguard.outputs.embeddings.quantise import quantised
 from llmguard.outputs.embeddings.rotation import Rotation
 from llmguard.settings_embeddings import Reduced
@@ -50,7 +50,7 @@ class Reduction:
         self.dimensions = min(granted.dimensions, size)
         self._bits = granted.bits
         # In units of a number's own standard deviation, which is 1 / sqrt(dimensions) in a vector of length 1.
-        self._noise = granted.noise * sqrt(self.dimensions)
+        self._strength = granted.noise * sqrt(self.dimensions)
         said = f"{size} {self.dimensions} {granted.bits} {granted.noise!r}"
         self._key = subkey(key, model.encode(), said.encode())
         self._buckets = Buckets(subkey(self._key, b"cells"), size)
@@ -60,17 +60,21 @@ class Reduction:
 
     def __call__(self, tenant: str, texts: Sequence[bytes], vectors: Floats) -> Floats:
         """[n, dimensions] of length 1, for a digest of each text and its vector; raises ValueError where it is none."""
-        cells, told = self.common(unit(vectors))
+        vectors = unit(vectors)
+        cells = list(self._buckets(vectors))
         own = self.own(tenant)
-        marks = self._each(own.by_cell, cells) + self._each(own.by_text, texts)
-        return unit(own.rotation(told + self._noise * OWN * marks))
+        shared, by_cell, by_text = self._noise((self._shared, cells), (own.by_cell, cells), (own.by_text, texts))
+        return unit(own.rotation(self._rounded(vectors, shared) + self._strength * OWN * (by_cell + by_text)))
 
     def common(self, vectors: Floats) -> tuple[list[bytes], Floats]:
         """The cells of [n, size] unit vectors, and steps 1 to 3 [n, dimensions]: numbers of variance 1 or so."""
         cells = list(self._buckets(vectors))
+        (shared,) = self._noise((self._shared, cells))
+        return cells, self._rounded(vectors, shared)
+
+    def _rounded(self, vectors: Floats, noise: Floats) -> Floats:
         cut = self._scaled(self._axes(vectors[:, : self.dimensions]))
-        noise = self._noise * SHARED * self._each(self._shared, cells)
-        return cells, quantised(self._scaled(cut + noise), self._bits)
+        return quantised(self._scaled(cut + self._strength * SHARED * noise), self._bits)
 
     def own(self, tenant: str) -> Own:
         """A tenant's own; kept for those that asked last."""
@@ -82,10 +86,12 @@ class Reduction:
         self._tenants[tenant] = own
         return own
 
-    def _each(self, key: bytes, labels: Sequence[bytes]) -> Floats:
-        """[n, dimensions] of normal numbers, equal for equal labels."""
-        found = {label: normal(key, label, self.dimensions) for label in set(labels)}
-        return np.stack([found[label] for label in labels])
+    def _noise(self, *layers: tuple[bytes, Sequence[bytes]]) -> list[Floats]:
+        """[n, dimensions] of normal numbers for each layer's key and labels, equal for equal labels."""
+        places = list(dict.fromkeys((key, label) for key, labels in layers for label in labels))
+        rows = {place: number for number, place in enumerate(places)}
+        drawn = normals(places, self.dimensions)
+        return [drawn[[rows[key, label] for label in labels]] for key, labels in layers]
 
     def _scaled(self, rows: Floats) -> Floats:
         return unit(rows) * np.float32(sqrt(self.dimensions))

@@ -82,7 +82,7 @@ def test_grants_that_differ_have_noise_that_differs(other: dict[str, float]) -> 
     """One noise at two strengths or lengths would cancel: (2 a - b) of strengths s and 2 s is the truth."""
     first, second = reduction(noise=0.02), reduction(**{"noise": 0.02, **other})
     cells = list(first._buckets(VECTORS))
-    drawn = [by._each(by._shared, cells)[:, :200] for by in (first, second)]
+    drawn = [by._noise((by._shared, cells))[0][:, :200] for by in (first, second)]
     assert float(np.abs(cosines(*drawn)).mean()) < 0.15
 
 
