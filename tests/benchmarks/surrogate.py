@@ -40,11 +40,15 @@ LEAST_RATIO = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A victim, how many questions attackers have, and where equal agreement is looked for."""
+    """A victim, how many questions attackers have, and where equal agreement is looked for.
+
+    All attackers are run up to `clever` questions, the plain one beyond.
+    """
 
     name: str
     victim: Victim
     budgets: Sequence[int]
+    clever: int
     attacks: int
     goals: Sequence[float]
 
@@ -70,9 +74,12 @@ async def attacked(task: Task) -> list[Report]:
         for name, (how, outputs) in LEVELS.items():
             way = bare(fake) if outputs is None else guarded(fake, {"outputs": outputs})
             ask = await stack.enter_async_context(way)
-            attackers = ["plain"] if outputs is None else list(ATTACKERS)
             curves[name] = {
-                budget: {attacker: await repeated(task, ask, attacker, budget, how) for attacker in attackers}
+                budget: {
+                    attacker: await repeated(task, ask, attacker, budget, how)
+                    for attacker in ATTACKERS
+                    if attacker == "plain" or (outputs is not None and budget <= task.clever)
+                }
                 for budget in task.budgets
             }
     rows = [row(name, budget, found) for name, curve in curves.items() for budget, found in curve.items()]
@@ -146,19 +153,19 @@ def questions(goal: float, budgets: Sequence[int], agreed: Sequence[float]) -> f
 
 def handwritten() -> Task:
     """A neural network on scikit-learn's digits."""
-    return Task("handwritten digits", digits(), (25, 50, 100, 200, 400, 800), 5, (0.9, 0.94))
+    return Task("handwritten digits", digits(), (25, 50, 100, 200, 400), 100, 4, (0.85, 0.9))
 
 
 def assistant() -> Task:
     """CLINC150: 150 intents."""
     victim = intents(clinc(money=True), known=5000, held=800)
-    return Task("clinc150, 150 intents", victim, (250, 500, 1000, 2000, 4000), 3, (0.8, 0.85))
+    return Task("clinc150, 150 intents", victim, (250, 500, 1000, 2000), 500, 3, (0.7, 0.8))
 
 
 def bank() -> Task:
     """banking77: 77 intents of one trade."""
     victim = intents(banking(), known=1300, held=500)
-    return Task("banking77, 77 intents", victim, (125, 250, 500, 1000), 3, (0.7, 0.8))
+    return Task("banking77, 77 intents", victim, (125, 250, 500, 1000), 250, 3, (0.6, 0.7))
 
 
 class Seen:
