@@ -114,7 +114,10 @@ def row(name: str, budget: int, found: Mapping[str, Floats]) -> Row:
 def cost(
     name: str, goal: float, curves: Mapping[str, Mapping[int, Mapping[str, Floats]]], budgets: Sequence[int]
 ) -> Row:
-    """How many times the questions the best attacker needs for this agreement, with its interval over resamples."""
+    """How many times the questions the best attacker needs for this agreement, with its interval over resamples.
+
+    No figure where the largest budget does not reach it.
+    """
     random = np.random.default_rng(2)
     attacks, held = curves["full"][budgets[0]]["plain"].shape
 
@@ -126,14 +129,17 @@ def cost(
     times = []
     for _ in range(400):
         chosen = (random.integers(attacks, size=attacks), random.integers(held, size=held))
-        times.append(needed(curves[name], *chosen) / needed(curves["full"], *chosen))
-    low, middle, high = np.quantile(times, (0.025, 0.5, 0.975))
+        asked, full = needed(curves[name], *chosen), needed(curves["full"], *chosen)
+        # Where the goal is never reached, all that is known is that the largest budget is too small.
+        times.append((min(asked, budgets[-1]) / full, asked / full))
+    low = np.quantile([least for least, _ in times], 0.025)
+    middle, high = np.quantile([reached for _, reached in times], (0.5, 0.975), method="higher")
     return {
         "target": name,
         "agreement": goal,
-        "times": None if np.isinf(middle) else float(middle),
-        "times_at_least": float(low) if np.isfinite(low) else float(budgets[-1] / budgets[0]),
-        "times_at_most": None if np.isinf(high) else float(high),
+        "times": float(middle) if np.isfinite(middle) else None,
+        "times_at_least": float(low),
+        "times_at_most": float(high) if np.isfinite(high) else None,
     }
 
 
