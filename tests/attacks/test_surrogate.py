@@ -8,6 +8,7 @@ import pytest
 from llmguard.outputs.scores import Reduction
 from tests.attacks.classifying import Refusal, bare, guarded, serving
 from tests.attacks.surrogate import ATTACKERS, Ask, Floats, Victim, agreement, digits, interval, plain
+from tests.benchmarks.surrogate import questions
 from tests.fakes import FakeOpenAI
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +36,20 @@ async def attacked(victim: Victim, ask: Ask, attacker: str, budget: int, how: Re
         [await agreement(victim, ask, attacker, budget, how, np.random.default_rng(seed)) for seed in range(ATTACKS)],
         np.float64,
     )
+
+
+def test_an_interval_is_that_of_a_mean() -> None:
+    agreed = (np.random.default_rng(2).random((200, 400)) < 0.7).astype(np.float64)
+    low, high = interval(agreed, np.random.default_rng(3), 500)
+    # Of independent ones: 2 * 1.96 standard errors of 80,000, times the square root of three for resampling two ways.
+    assert high - low == pytest.approx(2 * 1.96 * (0.21 / 80_000) ** 0.5 * 3**0.5, rel=0.2)
+    assert low < agreed.mean() < high
+
+
+def test_questions_are_read_off_a_logarithmic_scale() -> None:
+    assert questions(0.9, [10, 100, 1000], [0.5, 0.8, 1.0]) == pytest.approx(1000**0.5 * 10)
+    assert questions(0.4, [10, 100], [0.5, 0.8]) == 10
+    assert questions(0.9, [10, 100], [0.5, 0.8]) == np.inf
 
 
 async def test_full_scores_give_the_classifier_away_for_fifty_questions(fake: FakeOpenAI, victim: Victim) -> None:

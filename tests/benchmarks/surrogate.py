@@ -40,11 +40,15 @@ LEAST_RATIO = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A victim, how many questions attackers have, and where equal agreement is looked for."""
+    """A victim, how many questions attackers have, and where equal agreement is looked for.
+
+    All attackers are run up to `clever` questions, the plain one beyond.
+    """
 
     name: str
     victim: Victim
     budgets: Sequence[int]
+    clever: int
     attacks: int
     goals: Sequence[float]
 
@@ -70,9 +74,12 @@ async def attacked(task: Task) -> list[Report]:
         for name, (how, outputs) in LEVELS.items():
             way = bare(fake) if outputs is None else guarded(fake, {"outputs": outputs})
             ask = await stack.enter_async_context(way)
-            attackers = ["plain"] if outputs is None else list(ATTACKERS)
             curves[name] = {
-                budget: {attacker: await repeated(task, ask, attacker, budget, how) for attacker in attackers}
+                budget: {
+                    attacker: await repeated(task, ask, attacker, budget, how)
+                    for attacker in ATTACKERS
+                    if attacker == "plain" or (outputs is not None and budget <= task.clever)
+                }
                 for budget in task.budgets
             }
     rows = [row(name, budget, found) for name, curve in curves.items() for budget, found in curve.items()]
@@ -107,7 +114,10 @@ def row(name: str, budget: int, found: Mapping[str, Floats]) -> Row:
 def cost(
     name: str, goal: float, curves: Mapping[str, Mapping[int, Mapping[str, Floats]]], budgets: Sequence[int]
 ) -> Row:
-    """How many times the questions the best attacker needs for this agreement, with its interval over resamples."""
+    """How many times the questions the best attacker needs for this agreement, with its interval over resamples.
+
+    No figure where the largest budget does not reach it.
+    """
     random = np.random.default_rng(2)
     attacks, held = curves["full"][budgets[0]]["plain"].shape
 
@@ -119,14 +129,17 @@ def cost(
     times = []
     for _ in range(400):
         chosen = (random.integers(attacks, size=attacks), random.integers(held, size=held))
-        times.append(needed(curves[name], *chosen) / needed(curves["full"], *chosen))
-    low, middle, high = np.quantile(times, (0.025, 0.5, 0.975))
+        asked, full = needed(curves[name], *chosen), needed(curves["full"], *chosen)
+        # Where the goal is never reached, all that is known is that the largest budget is too small.
+        times.append((min(asked, budgets[-1]) / full, asked / full))
+    low = np.quantile([least for least, _ in times], 0.025)
+    middle, high = np.quantile([reached for _, reached in times], (0.5, 0.975), method="higher")
     return {
         "target": name,
         "agreement": goal,
-        "times": None if np.isinf(middle) else float(middle),
-        "times_at_least": float(low) if np.isfinite(low) else float(budgets[-1] / budgets[0]),
-        "times_at_most": None if np.isinf(high) else float(high),
+        "times": float(middle) if np.isfinite(middle) else None,
+        "times_at_least": float(low),
+        "times_at_most": float(high) if np.isfinite(high) else None,
     }
 
 
@@ -146,19 +159,19 @@ def questions(goal: float, budgets: Sequence[int], agreed: Sequence[float]) -> f
 
 def handwritten() -> Task:
     """A neural network on scikit-learn's digits."""
-    return Task("handwritten digits", digits(), (25, 50, 100, 200, 400, 800), 5, (0.9, 0.94))
+    return Task("handwritten digits", digits(), (25, 50, 100, 200, 400), 100, 4, (0.85, 0.9))
 
 
 def assistant() -> Task:
     """CLINC150: 150 intents."""
     victim = intents(clinc(money=True), known=5000, held=800)
-    return Task("clinc150, 150 intents", victim, (250, 500, 1000, 2000, 4000), 3, (0.8, 0.85))
+    return Task("clinc150, 150 intents", victim, (250, 500, 1000, 2000), 500, 3, (0.7, 0.8))
 
 
 def bank() -> Task:
     """banking77: 77 intents of one trade."""
     victim = intents(banking(), known=1300, held=500)
-    return Task("banking77, 77 intents", victim, (125, 250, 500, 1000), 3, (0.7, 0.8))
+    return Task("banking77, 77 intents", victim, (125, 250, 500, 1000), 250, 3, (0.6, 0.7))
 
 
 class Seen:
