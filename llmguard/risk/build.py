@@ -131,8 +131,12 @@ def watch_of(settings: Settings, tokens: "Tokens") -> "Watch":
     """A watch under these policies that has seen nothing."""
     from llmguard.risk.watch import Watch  # noqa: PLC0415
     from prompts.detector import Detector  # noqa: PLC0415
+    from prompts.fingerprint import hashed  # noqa: PLC0415
+    from prompts.lookout import Lookout  # noqa: PLC0415
 
-    return Watch(Detector(tokens, alpha=largest_alpha(settings)), settings.policies, new_alert_id)
+    lookout = Lookout(hashed(tokens.bits))
+    detector = Detector(tokens, alpha=largest_alpha(settings), lookout=lookout)
+    return Watch(detector, settings.policies, new_alert_id)
 
 
 def seal_of(settings: Settings) -> "Seal":
