@@ -36,11 +36,8 @@ def cost(corpus: Corpus, tokens: Tokens) -> Report:
     text, source = _plain(corpus), random.Random(1)
     start = _resident()
     detector = Detector(tokens, lookout=Lookout(hashed(tokens.bits)))
-    assert detector.lookout is not None
     for place in range(100_000):
         detector.observe(f"p{place % PRINCIPALS}", _prompt(text, source, 52), frozenset())
-        if detector.lookout.worn():
-            detector.lookout.rebuild()
     gc.collect()
     memory = (_resident() - start) / len(detector)
     rows: list[Row] = []
