@@ -23,10 +23,10 @@ HIGHEST = 0.95
 
 AFFIXES = (
     (0.95, 0.94, 0.155),
-    (0.76, 0.58, 0.056),
-    (0.54, 0.41, 0.037),
+    (0.76, 0.58, 0.07),
+    (0.54, 0.47, 0.07),
     (0.93, 0.77, 0.047),
-    (0.50, 0.35, 0.020),
+    (0.50, 0.38, 0.020),
     (0.50, 0.46, 0.20),
     (0.50, 0.35, 0.025),
     (0.30, 0.15, 0.020),
@@ -34,25 +34,32 @@ AFFIXES = (
 """For each of `affixes.TESTS`, by length."""
 
 SPANS = (
-    (0.65, 0.85, 0.25),
+    (0.84, 0.95, 0.25),
     (0.50, 0.50, 0.08),
     (0.20, 0.08, 0.02),
 )
 """For each of `spans.TESTS`, by length."""
 
-WEIGHTS = (0.04, 0.04, 0.04, 0.05, 0.05, 0.12, 0.05, 0.06)
+WEIGHTS = (0.03, 0.02, 0.03, 0.05, 0.05, 0.15, 0.07, 0.05)
 """For each of `affixes.TESTS`."""
 
 FLOORS = {
     "affix": (0.30, 0.15, 0.02),
+    "affix_25_6_0": (0.30, 0.15, 0.15),
+    "affix_60_3_0": (0.30, 0.15, 0.20),
     "span": (0.20, 0.08, 0.02),
+    "span_40_6": (0.50, 0.50, 0.25),
     "novelty": (0.55, 0.30, 0.15, 0.06),
     "brevity": (0.20, 0.20),
     "brevity_new": (0.05, 0.05),
     "chain_head": (0.30,),
-    "chain_star": (0.80, 0.50, 0.30),
+    "chain_star": (0.40, 0.30, 0.26),
+    "kin": (0.85, 0.60, 0.30),
 }
-"""The least that is granted, by the name of a channel or its beginning."""
+"""The least that is granted, by the name of a channel or its beginning.
+
+What three to six chains can raise has a high one: a dozen prompts of one form in a row are a habit.
+"""
 
 MARGINS = {"affix": (2.5, 2.5, 1.5), "span": (2.5, 2.5, 1.5)}
 """The multiples of a session's rate, by length, where it is not MARGIN: topics differ most in short prompts."""
@@ -69,11 +76,12 @@ def channels() -> tuple[Channel, ...]:
             Channel(f"span_{bits}_{count}", 0.15 / 3, rates)
             for (bits, count), rates in zip(spans.TESTS, SPANS, strict=True)
         ),
-        Channel("novelty", 0.10, (0.55, 0.34, 0.18, 0.115)),
-        Channel("brevity", 0.06, (0.24, 0.21)),
+        Channel("novelty", 0.09, (0.55, 0.36, 0.18, 0.10)),
+        Channel("brevity", 0.03, (0.26, 0.21)),
         Channel("brevity_new", 0.04, (0.10, 0.05)),
         Channel("chain_head", 0.04, (0.30,)),
-        Channel("chain_star", 0.16, (0.90, 0.60, 0.36)),
+        Channel("chain_star", 0.16, (0.40, 0.30, 0.26)),
+        Channel("kin", 0.04, (0.90, 0.64, 0.36)),
     )
 
 
@@ -86,11 +94,12 @@ def calibrated(of: Channels, sessions: Iterable[Sequence[int]]) -> Channels:
         largest = np.maximum(largest, hits / (hits + misses + SHRUNK))
     found = []
     for channel, start in zip(of.channels, of.offsets, strict=False):
-        kind = channel.name.split("_")[0] if channel.name.startswith(("affix", "span")) else channel.name
-        margins = MARGINS.get(kind, (MARGIN,) * len(channel.rates))
+        family = channel.name.split("_")[0]
+        margins = MARGINS.get(family, (MARGIN,) * len(channel.rates))
+        floors = FLOORS.get(channel.name) or FLOORS[family]
         rates = tuple(
             min(HIGHEST, max(floor, margin * float(rate)))
-            for floor, margin, rate in zip(FLOORS[kind], margins, largest[start:], strict=False)
+            for floor, margin, rate in zip(floors, margins, largest[start:], strict=False)
         )
         found.append(Channel(channel.name, channel.weight, rates))
     return Channels(found)

@@ -92,7 +92,8 @@ class Detector:
 
     Guarantee: under the condition in `evidence`, an honest principal's own process ever flags it
     with a probability of at most alpha. A cluster's process adds as much for each cluster that
-    it is ever in, times the 1/30 that Markov's inequality grants its own part.
+    it is ever in, times the 1/30 that Markov's inequality grants its own part. What is granted is
+    fixed: no history of a principal raises it, so that nobody can train it.
 
     `prompts`: all windows together hold at most so many; beyond that the window of the principal
     that is longest silent is emptied, and its evidence is kept. `principals`: evidence is kept

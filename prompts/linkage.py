@@ -67,7 +67,8 @@ class Linkage:
         self._keys: dict[str, Linked] = {}
         self._names: list[str] = []
         self._roots: list[int] = []
-        self._sizes: list[int] = []
+        # Whose root a key is, itself first; of no use for one that is no root.
+        self._under: list[list[int]] = []
         self._most = keys
         self._dissolved: list[str] = []
 
@@ -77,15 +78,14 @@ class Linkage:
         if known is None:
             return None
         root = self._root(known.number)
-        return self._names[root] if self._sizes[root] > 1 else None
+        return self._names[root] if len(self._under[root]) > 1 else None
 
     def members(self, key: str) -> tuple[str, ...]:
         """The keys of a key's cluster, itself among them."""
         known = self._keys.get(key)
         if known is None:
             return ()
-        root = self._root(known.number)
-        return tuple(name for number, name in enumerate(self._names) if self._root(number) == root)
+        return tuple(self._names[number] for number in sorted(self._under[self._root(known.number)]))
 
     def dissolved(self) -> list[str]:
         """The clusters that went into others since this was last asked."""
@@ -128,7 +128,7 @@ class Linkage:
             known = self._keys[key] = Linked(len(self._names), tags)
             self._names.append(key)
             self._roots.append(known.number)
-            self._sizes.append(1)
+            self._under.append([known.number])
         elif known is not None:
             known.tags |= tags
         return known
@@ -163,9 +163,10 @@ class Linkage:
         return number
 
     def _join(self, first: int, second: int) -> None:
-        a, b = sorted((self._root(first), self._root(second)), key=lambda root: -self._sizes[root])
-        if a != b and self._sizes[a] + self._sizes[b] <= MEMBERS:
-            if self._sizes[b] > 1:
+        a, b = sorted((self._root(first), self._root(second)), key=lambda root: -len(self._under[root]))
+        if a != b and len(self._under[a]) + len(self._under[b]) <= MEMBERS:
+            if len(self._under[b]) > 1:
                 self._dissolved.append(self._names[b])
             self._roots[b] = a
-            self._sizes[a] += self._sizes[b]
+            self._under[a] += self._under[b]
+            self._under[b] = []

@@ -35,7 +35,12 @@ class Near:
 
 
 class Lookout:
-    """At most `capacity` fingerprints of all principals, the oldest forgotten first."""
+    """At most `capacity` fingerprints of all principals, the oldest forgotten first.
+
+    Up to EXACT_TO of them a batch takes less than a millisecond, always. Beyond, the cells of the
+    index are laid anew when there are three times as many: three times in all on the way to
+    100,000, for 0.4 s at 40,000.
+    """
 
     def __init__(self, embedding: StaticEmbedding, capacity: int = 100_000) -> None:
         self._embedding = embedding
@@ -66,15 +71,9 @@ class Lookout:
         ]
         for place, (principal, _, _) in zip(self._index.add(vectors).tolist(), pending, strict=True):
             self._owners[place % self._most] = principal
+        if self._index.worn():
+            self._index.lay()
         return nears
-
-    def worn(self) -> bool:
-        """Whether `rebuild` would make it faster or smaller."""
-        return self._index.worn()
-
-    def rebuild(self) -> None:
-        """Build the index anew: 0.4 s at 40,000 prompts, so not where anybody waits; nothing may be seen meanwhile."""
-        self._index.lay()
 
     def share(self, principal: str) -> float:
         """The share of a principal's last prompts that have a near-duplicate of its own."""

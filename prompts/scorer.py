@@ -95,8 +95,9 @@ class Scorer:
             recent = brevity.stratum(seen)
             found += [(BREVITY, recent, short), (BREVITY + 1, recent, new)]
         found.append((CHAINS, 0, chains.back_to_head(joined)))
+        found.append((CHAINS + 1, stratum, chains.star(joined)))
         if chains.has_kin(joined):
-            found.append((CHAINS + 1, stratum, chains.star(joined)))
+            found.append((CHAINS + 2, stratum, chains.scattered(joined)))
         return [offsets[channel] + stratum + size * hit for channel, stratum, hit in found]
 
     def _brevity(self, window: Window, said: Said) -> tuple[bool, bool]:

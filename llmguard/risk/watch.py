@@ -19,7 +19,6 @@ from llmguard.risk.standing import NORMAL, REMEMBERED_S, Standing, State, note_o
 from llmguard.settings import Policy, Prompts
 from prompts.detector import Detector, Reading
 from prompts.detector import Signal as Channel
-from prompts.lookout import Lookout
 
 MOST: Final = 100_000
 """Keys that are known at a time; the longest silent is forgotten first."""
@@ -114,18 +113,6 @@ class Watch:
         case.standing = replace(case.standing, pinned=state, pinned_until=until)
         self._warm(case)
         return self._change(case, now, tuple(self._told(case, now)))
-
-    def set_aside(self) -> Lookout | None:
-        """The index of near-duplicates, where it is to be built anew; until `take_back` nothing is looked up in it."""
-        lookout = self._detector.lookout
-        if lookout is None or not lookout.worn():
-            return None
-        self._detector.lookout = None
-        return lookout
-
-    def take_back(self, lookout: Lookout) -> None:
-        """Look up again."""
-        self._detector.lookout = lookout
 
     # --- what operators read ---------------------------------------------------------------
 

@@ -266,9 +266,6 @@ class Worker:
     async def _cool(self) -> None:
         while True:
             await asyncio.sleep(PAUSE_S)
-            if (lookout := self._watch.set_aside()) is not None:
-                await asyncio.to_thread(lookout.rebuild)
-                self._watch.take_back(lookout)
             for change in self._watch.cool(self._clock.time()):
                 self._changes.append(change)
                 self._keys[change.key] = None

@@ -21,6 +21,8 @@ from tests.benchmarks import (
     ledger_histories,
     prompts,
     prompts_cost,
+    prompts_evasions,
+    prompts_sources,
     quotas,
     quotas_local,
     quotas_redis,
@@ -61,6 +63,8 @@ BENCHMARKS: Mapping[str, Callable[[int], Sequence[Report]]] = {
     "prompts": prompts.run,
     "watched": watched.run,
     "prompts_cost": prompts_cost.run,
+    "prompts_evasions": prompts_evasions.run,
+    "prompts_sources": prompts_sources.run,
     "side_channels": side_channels.run,
 }
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompts.detector import Detector
-from prompts.fingerprint import StaticEmbedding, hashed
+from prompts.fingerprint import DIMENSIONS, StaticEmbedding, hashed
 from prompts.lookout import BATCH, Lookout
 from prompts.scorer import ids_of
 from prompts.signals.near_duplicates import CLOSE
-from prompts.tokens import Tokens
+from prompts.tokens import COMMON, Tokens
 from similarity.index.codes import Codes
 from tests.benchmarks.prompts import given, interval
 from tests.benchmarks.report import Report, Row
@@ -36,11 +36,8 @@ def cost(corpus: Corpus, tokens: Tokens) -> Report:
     text, source = _plain(corpus), random.Random(1)
     start = _resident()
     detector = Detector(tokens, lookout=Lookout(hashed(tokens.bits)))
-    assert detector.lookout is not None
     for place in range(100_000):
         detector.observe(f"p{place % PRINCIPALS}", _prompt(text, source, 52), frozenset())
-        if detector.lookout.worn():
-            detector.lookout.rebuild()
     gc.collect()
     memory = (_resident() - start) / len(detector)
     rows: list[Row] = []
@@ -91,22 +88,18 @@ def _near_row(corpus: Corpus, tokens: Tokens, embedding: StaticEmbedding, size: 
     faiss.omp_set_num_threads(1)
     source, rng = random.Random(size), np.random.default_rng(size)
     base = [*flat(corpus.assistant), *flat(corpus.support), *corpus.talk]
-    vectors = _vectors(embedding, tokens, source.sample(base, min(len(base), size // 2)))
-    # Others are made of these: the same weighted words, some of them changed.
+    prompts = [ids for ids in (ids_of(text, tokens) for text in base) if len(ids) >= 5]
     asked = [perturbed(" ".join(text.split()[:60]), source, corpus.words) for text in base if len(text.split()) > 8]
-    questions = _vectors(embedding, tokens, source.sample(asked, 2000))
-    index = Codes(vectors.shape[1], size)
-    kept = np.zeros((size, vectors.shape[1]), np.float32)
+    questions = np.stack([embedding.vector(ids_of(text, tokens)) for text in source.sample(asked, 2000)])
+    index, kept = Codes(DIMENSIONS, size), np.zeros((size, DIMENSIONS), np.float32)
     for start in range(0, size, size // 64):
         count = min(size // 64, size - start)
-        aside = rng.normal(size=(count, vectors.shape[1])).astype(np.float32)
-        part = vectors[rng.integers(0, len(vectors), count)] + rng.choice([0.03, 0.06, 0.12], (count, 1)) * aside
-        kept[start : start + count] = part / np.linalg.norm(part, axis=1, keepdims=True)
+        kept[start : start + count] = _edited(prompts, embedding, rng, count)
         index.add(kept[start : start + count])
         if index.worn():
             index.lay()
     index.lay()
-    cosines, _ = faiss.knn(questions, kept[size - len(index) :], 1, metric=faiss.METRIC_INNER_PRODUCT)
+    cosines, _ = faiss.knn(questions, kept, 1, metric=faiss.METRIC_INNER_PRODUCT)
     close = cosines[:, 0] >= CLOSE
     best = np.concatenate([index.search(questions[i : i + BATCH], 1).scores for i in range(0, 2000, BATCH)])[:, 0]
     hits, trials = int((best[close] >= cosines[close, 0] - 0.01).sum()), int(close.sum())
@@ -122,9 +115,17 @@ def _near_row(corpus: Corpus, tokens: Tokens, embedding: StaticEmbedding, size: 
     }
 
 
-def _vectors(embedding: StaticEmbedding, tokens: Tokens, texts: Sequence[str]) -> NDArray[np.float32]:
-    found = np.stack([embedding.vector(ids_of(text, tokens)) for text in texts])
-    return found[np.linalg.norm(found, axis=1) > 0.5]
+def _edited(
+    prompts: Sequence[Sequence[int]], embedding: StaticEmbedding, rng: np.random.Generator, count: int
+) -> NDArray[np.float32]:
+    """The fingerprints of so many prompts, in most of which one to five tokens are others."""
+    found = np.zeros((count, DIMENSIONS), np.float32)
+    for row, which in enumerate(rng.integers(0, len(prompts), count).tolist()):
+        ids = np.array(prompts[which])
+        places = rng.integers(0, len(ids), int(rng.integers(0, 6)))
+        ids[places] = rng.integers(COMMON, 20_000, len(places))
+        found[row] = embedding.vector(ids)
+    return found
 
 
 def _quietest(work: Callable[[], object]) -> float:

@@ -10,6 +10,7 @@ from prompts.lookout import BATCH, Lookout
 from prompts.prompt import Said
 from prompts.scorer import Scorer
 from prompts.signals.near_duplicates import CLOSE
+from similarity.index import codes
 from tests.prompts.vocabulary import tokens
 
 TOKENS = tokens()
@@ -67,17 +68,18 @@ def test_the_window_is_bounded() -> None:
     assert lookout.look()[0].other != "old"
 
 
-def test_building_anew_changes_no_answer() -> None:
-    before, after = Lookout(EMBEDDING), Lookout(EMBEDDING)
-    for i in range(400):
-        for lookout in (before, after):
-            lookout.see(f"p{i % 3}", words(5 * i))
-            lookout.look()
-    assert not after.worn()
-    after.rebuild()
-    for lookout in (before, after):
-        lookout.see("x", words(1000))
-    assert before.look() == after.look()
+def test_cells_are_laid_without_anybodys_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are the same, and the search is not one of everything."""
+    monkeypatch.setattr(codes, "EXACT_TO", 300)
+    lookout = Lookout(EMBEDDING)
+    laid = []
+    for i in range(20 * BATCH):
+        lookout.see(f"p{i % 3}", words(4 * i))
+        laid.append(lookout._index._laid_for)
+    assert laid[0] == 0
+    assert laid[-1] > 300
+    lookout.see("x", words(1000))
+    assert lookout.look()[0].others > CLOSE
 
 
 def test_hashed_rows_tell_shared_words() -> None:

@@ -130,6 +130,24 @@ def test_the_latest_kin_are_told_where_there_are_many() -> None:
     assert found.kin[0] == pytest.approx(21 / 22)
 
 
+def test_a_star_is_told_from_a_path() -> None:
+    star, path = Window(100, HASHES), Window(100, HASHES)
+    seed = list(range(30))
+    last = seed
+    told = []
+    for i in range(6):
+        edit = [*seed[:i], 40 + i, *seed[i + 1 :]]
+        told.append(star.join(prompt(edit)).star)
+        put(star, edit)
+        last = [*last[:i], 40 + i, *last[i + 1 :]]
+        assert path.join(prompt(last)).star == 0
+        put(path, last)
+    # All edits of one seed are equally alike: none is *more* alike than the one before.
+    assert told == [0] * 6
+    put(star, [*seed[:20], *range(50, 60)])
+    assert star.join(prompt([*seed[:29], 49])).star > 3
+
+
 def test_jaccard() -> None:
     assert jaccard(frozenset({1, 2, 3}), frozenset({2, 3, 4})) == 0.5
     assert jaccard(frozenset(), frozenset()) == 1.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prompts.signals.chains import back_to_head, has_kin, star
+from prompts.signals.chains import back_to_head, has_kin, scattered, star
 from prompts.window import Chain, Joined
 
 CHAIN = Chain(0, 5, frozenset(), frozenset())
@@ -15,7 +15,7 @@ CHAIN = Chain(0, 5, frozenset(), frozenset())
 def test_an_edit_that_goes_back_to_its_seed_hits(
     place: int, to_head: float, to_previous: float, expected: bool
 ) -> None:
-    assert back_to_head(Joined(CHAIN, place, to_head, to_previous, ())) is expected
+    assert back_to_head(Joined(CHAIN, place, to_head, to_previous, (), 0)) is expected
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,12 @@ def test_an_edit_that_goes_back_to_its_seed_hits(
 def test_kin_hit_where_the_latest_is_not_the_closest(
     kin: tuple[float, ...], scored: bool, expected: bool | None
 ) -> None:
-    joined = Joined(CHAIN, 1, 1.0, 1.0, kin)
+    joined = Joined(CHAIN, 1, 1.0, 1.0, kin, 0)
     assert has_kin(joined) is scored
     if scored:
-        assert star(joined) is expected
+        assert scattered(joined) is expected
+
+
+@pytest.mark.parametrize(("kin", "expected"), [(0, False), (1, False), (2, True), (8, True)])
+def test_a_star_takes_two_kin(kin: int, expected: bool) -> None:
+    assert star(Joined(CHAIN, 1, 1.0, 1.0, (0.9,) * kin, kin)) is expected
