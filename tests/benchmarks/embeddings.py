@@ -12,7 +12,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
 
+from llmguard.outputs.embeddings.evidence import findings, suspect
 from llmguard.outputs.embeddings.reduction import Reduction
 from llmguard.outputs.embeddings.reductions import Reductions, digest
 from llmguard.settings_embeddings import Reduced
@@ -25,6 +28,8 @@ KEY, SIZE = b"k" * 32, 384
 MOST_US, ROUNDS, TIMES = 60.0, 21, 100
 KNOWN, FOREIGN, NEIGHBOURS, TENANTS = 2000, 5000, 8, 8
 STRENGTH = 0.01
+TRAINED, ASKED = 3500, 1500
+DECOYS = [f"/{number}" for number in range(19)]
 DISTORTIONS = {1: 0.3634, 4: 0.01154, 8: 0.0001}
 GRANTS: tuple[dict[str, Any], ...] = (
     {"dimensions": 384, "noise": 0.005},
@@ -39,7 +44,7 @@ GRANTS: tuple[dict[str, Any], ...] = (
 
 def run() -> list[Report]:
     """The benchmark."""
-    return [cost(), attacks()]
+    return [cost(), attacks(), proofs()]
 
 
 def granted(**more: Any) -> Reduced:
@@ -184,3 +189,38 @@ def row(
         "recognised_high": last,
         "overlap@10": float(kept.mean()),
     }
+
+
+def proofs() -> Report:
+    """Log10 of p for the tenant whose vectors a bag-of-words model was trained on, behind a thief's linear map."""
+    title = "embeddings: a model trained on a tenant's vectors, and the same trained on the true ones"
+    try:
+        model, bank, other = Model(), banking(), clinc(money=True)
+    except Absent as absent:
+        return Report(title, missing={"embeddings": str(absent)})
+    random = np.random.default_rng(0)
+    everything = [*bank.texts, *other.texts[:FOREIGN]]
+    said = [everything[at] for at in random.permutation(len(everything))[: TRAINED + ASKED]]
+    true, texts = model(said), [digest(text) for text in said]
+    by = Reduction(KEY, "m", SIZE, granted())
+    words = TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(said)
+    rows: list[Row] = []
+    for name, taught in (("the tenant's", by("acme", texts, true)), ("the true ones", true)):
+        learnt = Ridge(alpha=0.5).fit(words[:TRAINED], taught[:TRAINED]).predict(words)
+        mapped = (learnt @ random.standard_normal((learnt.shape[1],) * 2)).astype(np.float32)
+        for asked, part in (("seen", slice(TRAINED)), ("new", slice(TRAINED, None))):
+            answers = suspect(by, texts[part], true[part], mapped[part])
+            found = {one.tenant: one for one in findings(by, answers, ["acme", "globex"], DECOYS)}
+            own, others = found["acme"], found["globex"]
+            rows.append(
+                {
+                    "target": name,
+                    "texts": asked,
+                    "by_text": own.by_text,
+                    "by_cell": own.by_cell,
+                    "log10_p": own.log10_p,
+                    "decoy_rank_p": own.decoy_rank_p,
+                    "another_tenant": others.log10_p,
+                }
+            )
+    return Report(title, rows, failures=[] if float(str(rows[0]["log10_p"])) < -6 else ["the tenant is not found"])
