@@ -122,7 +122,7 @@ async def test_a_forbidden_model_looks_like_an_unknown_one(guard: Running) -> No
 
 async def test_a_url_that_is_not_served(client: AsyncOpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
-        await client.files.retrieve("file-1")
+        await client.batches.retrieve("batch-1")
     assert (caught.value.code, caught.value.type) == ("unknown_url", "invalid_request_error")
     assert (caught.value.request_id or "").startswith("req_")
 
