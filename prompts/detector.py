@@ -203,8 +203,9 @@ class Detector:
             part[event] += 1
 
     def _look(self, lookout: "Lookout", principal: str, said: Said) -> None:
-        for near in lookout.see(principal, said):
-            if near.other is not None and near.others >= CLOSE and near.length >= LONG:
+        for near in lookout.see(principal, said, self.linkage.met(principal)):
+            # One prompt is one meeting, however it is found.
+            if near.other is not None and near.others >= CLOSE and near.length >= LONG and not near.met:
                 self.linkage.near(near.principal, near.other)
 
     def _absorb(self, cluster: Principal, member: Principal) -> None:

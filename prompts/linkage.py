@@ -46,6 +46,7 @@ class Linked:
     number: int
     tags: frozenset[str]
     meetings: float = 0.0
+    met_now: bool = False
     met: set[int] = field(default_factory=set)
 
 
@@ -97,7 +98,10 @@ class Linkage:
         before = self.cluster(key)
         known = self._known(key, tags)
         runs = said.runs
-        if known is None or not len(runs):
+        if known is None:
+            return before
+        known.met_now = False
+        if not len(runs):
             return before
         known.meetings *= KEPT
         if known.meetings < FORGOTTEN:
@@ -115,6 +119,11 @@ class Linkage:
             if np.count_nonzero(others) >= FEWEST:
                 self._meet(known, said, holders, others)
         return before
+
+    def met(self, key: str) -> bool:
+        """Whether the last prompt of a key was a meeting."""
+        known = self._keys.get(key)
+        return known is not None and known.met_now
 
     def near(self, key: str, other: str) -> None:
         """Take that a long prompt of a key is a near-duplicate of another's: a meeting."""
@@ -144,6 +153,7 @@ class Linkage:
         # One template is held by many keys, the last of each run: together they are one meeting.
         met = {number for number, worth in shared.items() if worth > MEETING_BITS / 3}
         if met:
+            known.met_now = True
             self._met(known, met)
 
     def _met(self, known: Linked, met: set[int]) -> None:

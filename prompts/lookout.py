@@ -25,9 +25,13 @@ KEPT = 50
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """How close a prompt came to an earlier one of the same principal and of others, and whose that was; 0 for none."""
+    """How close a prompt came to an earlier one of the same principal and of others, and whose that was; 0 for none.
+
+    met: what was said of it when it was seen.
+    """
 
     principal: str
+    met: bool
     length: int
     own: float
     others: float
@@ -37,25 +41,25 @@ class Near:
 class Lookout:
     """At most `capacity` fingerprints of all principals, the oldest forgotten first.
 
-    Up to EXACT_TO of them a batch takes less than a millisecond, always. Beyond, the cells of the
-    index are laid anew when there are three times as many: three times in all on the way to
-    100,000, for 0.4 s at 40,000.
+    Prompts of one batch are not compared with each other. Up to EXACT_TO of them a batch takes
+    less than a millisecond. Beyond, the cells of the index are laid anew when there are three
+    times as many: three times in all on the way to 100,000, for 0.4 s at 40,000.
     """
 
     def __init__(self, embedding: StaticEmbedding, capacity: int = 100_000) -> None:
         self._embedding = embedding
         self._index = Codes(DIMENSIONS, capacity)
         self._owners: list[str] = [""] * capacity
-        self._pending: list[tuple[str, int, Vector]] = []
+        self._pending: list[tuple[str, bool, int, Vector]] = []
         self._own: OrderedDict[str, deque[float]] = OrderedDict()
         self._most = capacity
 
     def __len__(self) -> int:
         return len(self._index) + len(self._pending)
 
-    def see(self, principal: str, said: Said) -> list[Near]:
-        """Take one prompt; what was found for the last BATCH of them when it completes one, else nothing."""
-        self._pending.append((principal, said.length, self._embedding.vector(said.ids)))
+    def see(self, principal: str, said: Said, met: bool = False) -> list[Near]:
+        """Take one prompt, and whether it met another key's; what was found for a whole BATCH, if any."""
+        self._pending.append((principal, met, said.length, self._embedding.vector(said.ids)))
         return self.look() if len(self._pending) >= BATCH else []
 
     def look(self) -> list[Near]:
@@ -63,13 +67,13 @@ class Lookout:
         pending, self._pending = self._pending, []
         if not pending:
             return []
-        vectors = np.stack([vector for _, _, vector in pending])
+        vectors = np.stack([vector for *_, vector in pending])
         found = self._index.search(vectors, NEIGHBOURS)
         nears = [
-            self._near(principal, length, ids, cosines)
-            for (principal, length, _), ids, cosines in zip(pending, found.ids, found.scores, strict=True)
+            self._near(principal, met, length, ids, cosines)
+            for (principal, met, length, _), ids, cosines in zip(pending, found.ids, found.scores, strict=True)
         ]
-        for place, (principal, _, _) in zip(self._index.add(vectors).tolist(), pending, strict=True):
+        for place, (principal, *_) in zip(self._index.add(vectors).tolist(), pending, strict=True):
             self._owners[place % self._most] = principal
         if self._index.worn():
             self._index.lay()
@@ -83,7 +87,7 @@ class Lookout:
         """How much that share grew over them."""
         return near_duplicates.growth(tuple(self._own.get(principal, ())))
 
-    def _near(self, principal: str, length: int, ids: NDArray[np.int64], cosines: Vector) -> Near:
+    def _near(self, principal: str, met: bool, length: int, ids: NDArray[np.int64], cosines: Vector) -> Near:
         own, others, other = 0.0, 0.0, None
         for place, cosine in zip(ids.tolist(), cosines.tolist(), strict=True):
             if place < 0:
@@ -98,4 +102,4 @@ class Lookout:
         self._own.move_to_end(principal)
         if len(self._own) > self._most:
             self._own.popitem(last=False)
-        return Near(principal, length, own, others, other)
+        return Near(principal, met, length, own, others, other)

@@ -6,7 +6,7 @@ import pytest
 
 from prompts.detector import Detector, Reading
 from prompts.fingerprint import hashed
-from prompts.lookout import Lookout
+from prompts.lookout import BATCH, Lookout
 from prompts.scorer import ids_of
 from tests.prompts.corpora import Corpus, made_up
 from tests.prompts.sessions import ATTACKS, HONEST, mixture, styled, templates
@@ -143,6 +143,16 @@ def test_keys_that_share_near_duplicates_and_no_long_run_are_linked(corpus: Corp
         split(one, session(), 4, source)
     assert without.linkage.cluster("k0") is None
     assert len(watched.linkage.members("k0")) == 4
+
+
+def test_one_prompt_in_common_is_one_meeting(corpus: Corpus) -> None:
+    """Texts that two people copied, one from each other, are long runs and near-duplicates, and link nobody."""
+    one = Detector(TOKENS, prompts=4000, lookout=Lookout(hashed(TOKENS.bits), 4000))
+    first, second = (" ".join(f"word{i}" for i in range(start, start + 40)) for start in (300, 800))
+    copied = {2 * BATCH: first, 2 * BATCH + 1: second, 4 * BATCH - 3: first, 4 * BATCH - 2: second}
+    for place, text in enumerate(corpus.chats[: 4 * BATCH]):
+        one.observe(f"k{place % 2}", copied.get(place, text))
+    assert one.linkage.cluster("k0") is None
 
 
 def test_honest_keys_of_one_topic_behind_one_address_are_not_flagged(corpus: Corpus) -> None:
