@@ -24,6 +24,9 @@ from tests.serving import tree
 BATCH = 256
 """Texts in one request; each is a question."""
 
+PAUSE_S = 60.0
+"""Between two requests: attackers have time."""
+
 
 class Refusal(Exception):
     """The guard answered with this status."""
@@ -76,6 +79,7 @@ async def guarded(fake: FakeOpenAI, policy: dict[str, Any]) -> AsyncIterator[Ask
     async def ask(texts: Texts) -> Floats:
         found: list[list[float]] = []
         for start in range(0, len(texts), BATCH):
+            clock.advance(PAUSE_S)
             client = FakeClient("/v1/classify", {"model": "digits", "input": list(texts[start : start + BATCH])})
             await app(client.scope, client.receive, client.send)
             if client.status != 200:

@@ -16,12 +16,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from llmguard.outputs.scores import Reduction
-from tests.attacks.classifying import bare, guarded, serving
+from tests.attacks.classifying import BATCH, PAUSE_S, bare, guarded, serving
 from tests.attacks.surrogate import ATTACKERS, Ask, Floats, Texts, Victim, agreement, digits, interval
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.texts import Absent, Labelled, Model, banking, clinc
 
-EVERYTHING = 10_000.0
 LEVELS: Mapping[str, tuple[Reduction, dict[str, Any] | None]] = {
     "full": (Reduction("full"), None),
     "rounded": (Reduction("rounded"), {"scores": "rounded"}),
@@ -30,11 +29,11 @@ LEVELS: Mapping[str, tuple[Reduction, dict[str, Any] | None]] = {
     "label, smoothed": (Reduction("label", smoothing=2.0), {"smoothing": 2.0}),
     "label, private": (
         Reduction("label", epsilon=4.0),
-        {"privacy": {"epsilon": 4.0, "budget": EVERYTHING, "delta": 0.0}},
+        {"privacy": {"epsilon": 4.0, "budget": 4.0 * BATCH, "delta": 0.0, "every": PAUSE_S / 2}},
     ),
 }
-"""How answers are told, and the policy that says so; None is without the guard. The private budget bounds nothing here:
-it is counted in questions in any case."""
+"""How answers are told, and the policy that says so; None is without the guard. The private budget is back with every
+request: questions are counted in any case."""
 LEAST_RATIO = 3.0
 
 
@@ -159,7 +158,7 @@ def questions(goal: float, budgets: Sequence[int], agreed: Sequence[float]) -> f
 
 def handwritten() -> Task:
     """A neural network on scikit-learn's digits."""
-    return Task("handwritten digits", digits(), (25, 50, 100, 200, 400), 100, 4, (0.85, 0.9))
+    return Task("handwritten digits", digits(), (25, 50, 100, 200, 400), 100, 4, (0.85, 0.9, 0.94))
 
 
 def assistant() -> Task:
@@ -193,6 +192,7 @@ class Seen:
 def intents(labelled: Labelled, known: int, held: int) -> Victim:
     """Multinomial logistic regression over MiniLM vectors; attackers ask about questions that it was not trained on."""
     see, names = Seen(), sorted(set(labelled.intents))
+    see(labelled.texts)  # ahead of any request, which would time out meanwhile
     classes = np.array([names.index(intent) for intent in labelled.intents])
     victim = LogisticRegression(C=30.0, max_iter=400).fit(see(labelled.texts[:known]), classes[:known])
     pool = labelled.texts[known + held :]
