@@ -104,10 +104,12 @@ class Quotas(Step):
         try:
             receipt = await self._holdings.reserve(exchange.id, plan.charges, plan.about)
             if receipt.exceeded and self._modes(plan, receipt) == {"degrade"}:
-                cheaper = await self._degraded(plan)
+                cheaper = degraded(plan.exchange, self._models, self._upstreams)
                 if cheaper is not None:
-                    plan = cheaper
-                    receipt = await self._holdings.reserve(exchange.id, plan.charges, plan.about)
+                    less = await self._plan(cheaper)
+                    if less is None:  # no limit holds for it
+                        return cheaper
+                    plan, receipt = less, await self._holdings.reserve(exchange.id, less.charges, less.about)
         except StoreUnavailable:
             return Denial("store_unavailable", retry_after_s=1.0)
         return self._denied(plan, receipt) if receipt.exceeded else self._held(plan, receipt)
@@ -280,11 +282,6 @@ class Quotas(Step):
 
     def _modes(self, plan: Plan, receipt: Receipt) -> set[str]:
         return {plan.rules[place].on_exceed for place in receipt.exceeded if place < len(plan.rules)}
-
-    async def _degraded(self, plan: Plan) -> Plan | None:
-        """The plan of the same request at a lower price; None where it would be the same."""
-        cheaper = degraded(plan.exchange, self._models, self._upstreams)
-        return None if cheaper is None else await self._plan(cheaper)
 
 
 def _watched(exchange: Exchange) -> str | None:

@@ -353,6 +353,15 @@ async def test_degrading_answers_from_a_cheaper_model() -> None:
     assert (await guard.chat()).status == 429  # the limit that only refuses
 
 
+async def test_a_cheaper_model_without_a_limit_of_its_own_serves() -> None:
+    guard = guarded(limit("requests", 1, models=["chat"], on_exceed="degrade"), policy={"degrade": {"model": "other"}})
+    await guard.chat()
+    for _ in range(3):
+        cheaper = await guard.chat()
+        assert (cheaper.status, json.loads(cheaper.body)["model"]) == (200, "other")
+        assert cheaper.headers[DEGRADED.decode()] == "model"
+
+
 async def test_degrading_to_a_shorter_answer() -> None:
     guard = guarded(limit("output_tokens", 60, on_exceed="degrade"), policy={"degrade": {"max_output_tokens": 20}})
     short = await guard.chat(asked(100))
