@@ -76,10 +76,12 @@ class Disclosure:
 def told(bucket: int, edges: tuple[float, ...]) -> float:
     """The one score that a bucket is told as: its middle; of the outer ones, half-way to 0 and to 1."""
     if bucket == 0:
-        return min(edges[0] / 2, edges[0] - abs(edges[0]) / 2)
-    if bucket == len(edges):
-        return (edges[-1] + 1) / 2
-    return (edges[bucket - 1] + edges[bucket]) / 2
+        middle = min(edges[0] / 2, edges[0] - abs(edges[0]) / 2)
+    elif bucket == len(edges):
+        middle = (edges[-1] + 1) / 2
+    else:
+        middle = (edges[bucket - 1] + edges[bucket]) / 2
+    return round(middle, 9)  # .725, which binary numbers make .7250000000000001
 
 
 def bound(scored: int, dimensions: int) -> float:

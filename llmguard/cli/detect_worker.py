@@ -27,6 +27,7 @@ log = logging.getLogger("llmguard")
 def run(config: Path, *, part: str, metrics_port: int | None) -> int:
     """Work until a signal ends it; the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # which of its builds was loaded
     try:
         parts = parts_of(part)
         settings = load(config, os.environ)

@@ -41,7 +41,8 @@ class CannotListen(Exception):
 def run(config: Path | None, *, host: str | None, port: int | None, workers: int | None, socket_fd: int | None) -> int:
     """Serve until a signal ends it; the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for name in ("uvicorn", "faiss"):  # how it listens, which of its builds was loaded
+        logging.getLogger(name).setLevel(logging.WARNING)
     read = partial(_read, config, host=host, port=port, workers=workers)
     try:
         settings = read()
