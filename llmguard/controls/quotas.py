@@ -12,7 +12,6 @@ from llmguard.control import Step
 from llmguard.counters import Counters
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange, Outcome
-from llmguard.mark import Marks
 from llmguard.metrics import Metrics
 from llmguard.quota.challenge import CHALLENGE, LIFETIME_S, Challenges
 from llmguard.quota.degrade import degraded
@@ -34,7 +33,6 @@ from llmguard.wire.pooling import EmbeddingRequest, PoolingRequest
 from llmguard.wire.weight import Weight
 
 NO_DECODING: Final = Decoding()
-NO_MARKS: Final = Marks({})
 NO_OUTPUTS: Final = Outputs()
 SOLUTION: Final = b"x-llmguard-solution"
 INLINE_BYTES: Final = 16_384
@@ -155,9 +153,11 @@ class Quotas(Step):
         if request is not None:
             if cap(request) is None and applied.rules:
                 request = capped(request, self._cap(exchange, request, applied.rules, given))
-            marks = exchange.marks or NO_MARKS
-            given = max(given, marks.input_bound(given, cap(request) or 0))
-            need = needs(request, given, self._prices, marks.candidates)
+            candidates = 1
+            if exchange.marks is not None:
+                given = max(given, exchange.marks.input_bound(given, cap(request) or 0))
+                candidates = exchange.marks.candidates
+            need = needs(request, given, self._prices, candidates)
         elif pooling is not None:
             need = pooling_needs(pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
         return self._planned(exchange, request, applied, need, keep=counter is not None)
@@ -199,17 +199,9 @@ class Quotas(Step):
         solution = exchange.head.headers.get(SOLUTION)
         counters = applied.counters(exchange.principal)
         amounts = need.amounts
-        if solution is None and not self._observe:
-            return tuple(
-                [
-                    Charge(
-                        counter,
-                        rule.limit,
-                        amounts[rule.place] if weight == 1 else rule.weighed(amounts[rule.place], weight),
-                    )
-                    for rule, counter in zip(applied.rules, counters, strict=True)
-                ]
-            ), False
+        if solution is None and not self._observe and weight == 1:
+            pairs = zip(applied.rules, counters, strict=True)
+            return tuple([Charge(counter, rule.limit, amounts[rule.place]) for rule, counter in pairs]), False
         solved = None if solution is None else self._challenges.solution(exchange.principal.key, solution)
         charges = tuple(
             Charge(
@@ -230,7 +222,7 @@ class Quotas(Step):
         most = (exchange.policy.decoding or NO_DECODING).max_output_tokens
         if isinstance(request, CompletionRequest):
             most = min(most, COMPLETION_TOKENS)
-        choices = choices_of(request) * (exchange.marks or NO_MARKS).candidates
+        choices = choices_of(request) * (1 if exchange.marks is None else exchange.marks.candidates)
         for rule in rules:
             if rule.place == TOKENS_AT or rule.place == OUTPUT_AT:
                 room = (rule.limit - (given if rule.place == TOKENS_AT else 0)) // choices
