@@ -38,7 +38,7 @@ def test_valid_file() -> None:
     result = run("config", "check", EXAMPLE)
     assert result.exit_code == 0
     assert result.stdout == f"{EXAMPLE}: valid\n"
-    assert "warning: policies.public.prompts: prompt streams are not watched by this version" in result.stderr
+    assert "warning: policies.public.watermark: the text of chat-small is not marked" in result.stderr
 
 
 def test_mistakes_are_one_a_line(broken: Path) -> None:
@@ -63,7 +63,7 @@ def test_mistakes_as_json(broken: Path) -> None:
 def test_warnings_as_json() -> None:
     report = json.loads(run("config", "check", EXAMPLE, "--json").stdout)
     assert (report["valid"], report["mistakes"]) == (True, [])
-    assert "policies.public.prompts" in [warning["key"] for warning in report["warnings"]]
+    assert "policies.public.watermark" in [warning["key"] for warning in report["warnings"]]
 
 
 def test_mistake_without_a_line(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ const checks = {
     await fails(ask({ model: 'none' }), OpenAI.NotFoundError, 'model_not_found', 'model');
     await fails(new OpenAI({ ...given, apiKey: 'wrong' }).models.list(), OpenAI.AuthenticationError, 'invalid_api_key');
     await fails(client.embeddings.create({ model: 'chat', input: 'x' }), OpenAI.PermissionDeniedError, 'embeddings_not_exported');
-    await fails(client.files.retrieve('file-1'), OpenAI.NotFoundError, 'unknown_url');
+    await fails(client.batches.retrieve('batch-1'), OpenAI.NotFoundError, 'unknown_url');
     await fails(ask({ model: 'broken' }), OpenAI.InternalServerError, 'upstream_error');
     await fails(ask({ model: 'broken', stream: true }), OpenAI.InternalServerError, 'upstream_error');
     const large = [{ role: 'user', content: 'x'.repeat(20_000_000) }];
