@@ -9,7 +9,13 @@ from llmguard.connection import Connection, Message
 
 pytestmark = pytest.mark.anyio
 
-SCOPE = {"method": "POST", "path": "/", "headers": [(b"content-length", b"9999999")], "client": None}
+SCOPE = {
+    "method": "POST",
+    "path": "/",
+    "headers": [(b"content-length", b"9999999")],
+    "client": None,
+    "query_string": b"",
+}
 
 
 class Client:
