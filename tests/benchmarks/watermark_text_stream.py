@@ -43,8 +43,8 @@ class Text(io.RawIOBase):
 def main() -> int:
     """The measurement, of a tokenizer.json and as many bytes as the command line says."""
     options = Detecting(
-        paths=("-",), tokenizer=sys.argv[1], scheme=None, keys=("2a",), registry=None, width=None, vocabulary=None,
-        fpr=1e-6, reference=None, field="text", as_json=True, html=None,
+        paths=("-",), tokenizer=sys.argv[1], scheme=None, keys=("2a",), registry=None, vllm_config=None, width=None,
+        vocabulary=None, fpr=1e-6, reference=None, field="text", as_json=True, html=None,
     )  # fmt: skip
     start = perf_counter()
     status = run(options, stdin=io.BufferedReader(Text(int(sys.argv[2])), 1 << 16))

@@ -20,6 +20,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "completions": {"model": "chat", "prompt": "hi"},
     "responses": {"model": "chat", "input": "hi"},
     "classify": {"model": "chat", "input": "hi"},
+    "embeddings": {"model": "chat", "input": "hi"},
 }
 NOT_JSON = "The request body is not valid JSON: "
 
