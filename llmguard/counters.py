@@ -12,6 +12,7 @@ from typing import Final
 
 from tokenizers import Tokenizer
 
+from llmguard.quota.needs import TEMPLATE_TOKENS
 from llmguard.settings import Model
 from llmguard.tokenizer_files import ENCODINGS, shipped
 from llmguard.upstreams.upstream import TokenCounter, Upstream
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 
 MESSAGE_TOKENS: Final = 8
 """What chat templates put around a message: its markers, its role, line breaks. OpenAI's take 3, Llama's 5."""
-TEMPLATE_TOKENS: Final = 64
-"""What they add once: the beginning of the answer, a date, a default system prompt."""
 
 
 class FileCounter:
