@@ -3,8 +3,9 @@
 import asyncio
 from http import HTTPStatus
 from secrets import token_hex
+from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from llmguard.errors import Denial
 from llmguard.wire.errors import error_body, error_headers
@@ -13,6 +14,35 @@ MAX_HEAD_BYTES = 65_536
 HEAD_TIMEOUT_S = 10.0
 STALLED_S = 60.0
 """How long a client may leave what it was sent unread."""
+CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
+"""What no field of a head may hold; a line of it ends with two of them."""
+
+
+class Cycle(RequestResponseCycle):
+    """Answers one request as uvicorn does, but checks the head as a whole and writes it at once.
+
+    uvicorn passes every field through two regular expressions: 3 µs for the six of the quotas alone.
+    """
+
+    async def send(self, message: Any) -> None:  # what ASGI says
+        """Send the head or a part of the body; a head with a control character in it raises RuntimeError."""
+        if self.response_started or self.disconnected or self.flow.write_paused:
+            await super().send(message)
+            return
+        fields: list[tuple[bytes, bytes]] = message["headers"]
+        length = dict(fields).get(b"content-length")
+        # Whole answers of connections that go on: the others are rare, and uvicorn knows what they need.
+        if length is None or not self.keep_alive or self.access_log or (b"connection", b"close") in fields:
+            await super().send(message)
+            return
+        head = b"".join([STATUS_LINE[message["status"]], *[b"%b: %b\r\n" % field for field in fields], b"\r\n"])
+        if len(head) - len(head.translate(None, CONTROLS)) != 2 * (len(fields) + 2):
+            raise RuntimeError("a field of the answer's head holds a control character")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.chunked_encoding = False
+        self.expected_content_length = int(length)
+        self.transport.write(head)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -48,6 +78,10 @@ class HttpProtocol(HttpToolsProtocol):
         """It has read."""
         self._unstall()
         super().resume_writing()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = Cycle  # uvicorn makes it, and takes no class of ours; Cycle adds no state
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Read, and bound what is left unfinished."""

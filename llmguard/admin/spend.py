@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from llmguard.errors import Denial, Refused
 from llmguard.keyring import Keyring
 from llmguard.quota.headers import reset_s
-from llmguard.quota.rules import Measure, Rule, Rules
+from llmguard.quota.rule import Measure, Rule
+from llmguard.quota.rules import Rules
 from llmguard.settings import Settings
 from llmguard.store.ledger import Counter, Ledger, Level
 

@@ -15,11 +15,11 @@ from llmguard.exchange import Exchange, Outcome
 from llmguard.metrics import Metrics
 from llmguard.quota.challenge import CHALLENGE, LIFETIME_S, Challenges
 from llmguard.quota.degrade import degraded
-from llmguard.quota.headers import RateLimitHeaders
 from llmguard.quota.holdings import Holdings
 from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, input_bound, needs, pooling_needs
 from llmguard.quota.reservation import Reservation
-from llmguard.quota.rules import MEASURES, Applied, Rule, Rules
+from llmguard.quota.rule import MEASURES, Rule
+from llmguard.quota.rules import Applied, Rules
 from llmguard.risk.response import reply
 from llmguard.risk.standing import NORMAL, Standings, subject
 from llmguard.settings import Decoding, Outputs, Settings
@@ -42,16 +42,13 @@ TOKENS_AT, INPUT_AT, OUTPUT_AT, CREDITS_AT = (
 )
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """A request as it would be sent, and what it would hold; `about` is whose standing is read along."""
 
     exchange: Exchange
     request: ModelRequest | None
     applied: Applied
-    needs: Needs
-    charges: tuple[Charge, ...]
-    keep: bool
-    weight: int
+    held: Reservation
     about: str | None
 
     @property
@@ -81,7 +78,6 @@ class Quotas(Step):
         clock: Clock,
     ) -> None:
         self._rules = Rules(settings)
-        self._told: dict[Applied, RateLimitHeaders] = {}
         self._models = settings.models
         self._prices = settings.credits
         self._similarity = settings.similarity_model or ""
@@ -100,14 +96,14 @@ class Quotas(Step):
         if plan is None:
             return exchange
         try:
-            receipt = await self._holdings.reserve(exchange.id, plan.charges, plan.about)
+            receipt = await self._holdings.reserve(exchange.id, plan.held.charges, plan.about)
             if receipt.exceeded and self._modes(plan, receipt) == {"degrade"}:
                 cheaper = degraded(plan.exchange, self._models, self._upstreams)
                 if cheaper is not None:
                     less = await self._plan(cheaper)
                     if less is None:  # no limit holds for it
                         return cheaper
-                    plan, receipt = less, await self._holdings.reserve(exchange.id, less.charges, less.about)
+                    plan, receipt = less, await self._holdings.reserve(exchange.id, less.held.charges, less.about)
         except StoreUnavailable:
             return Denial("store_unavailable", retry_after_s=1.0)
         return self._denied(plan, receipt) if receipt.exceeded else self._held(plan, receipt)
@@ -124,8 +120,8 @@ class Quotas(Step):
         if held is None:
             return
         counted = None
-        if held.kept is not None and (counter := self._counter(exchange)) is not None:
-            counted = counter.text("".join(held.kept)) if outcome.usage is None else None
+        if held.kept is not None and outcome.usage is None and (counter := self._counters.of(exchange.model)):
+            counted = counter.text("".join(held.kept))
         taken = held.needs.taken(outcome.usage, outcome.code, held.relayed_bytes, counted)
         if outcome.scores is not None and not outcome.code:
             told = min(held.needs.credits, outcome.scores * self._prices.score)
@@ -145,11 +141,14 @@ class Quotas(Step):
         sent = pooling if request is None else request
         if sent is None or target is None:
             return None
-        applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, exchange.model)
-        if not applied.rules and _watched(exchange) is None:
+        model, about = exchange.model, _watched(exchange)
+        applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, model)
+        if not applied.rules and about is None:
             return None
-        counter = self._counters.of(exchange.model)
-        given = await _counted(counter, sent, target.model, exchange.body_bytes)
+        counter = self._counters.of(model)
+        given = None if counter is None else await _counted(counter, sent, target.model, exchange.body_bytes)
+        if given is None:
+            given = input_bound(sent, exchange.body_bytes)
         if request is not None:
             if cap(request) is None and applied.rules:
                 request = capped(request, self._cap(exchange, request, applied.rules, given))
@@ -160,30 +159,44 @@ class Quotas(Step):
             need = needs(request, given, self._prices, candidates)
         elif pooling is not None:
             need = pooling_needs(pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
-        return self._planned(exchange, request, applied, need, keep=counter is not None)
+        return self._planned(exchange, request, applied, need, about, keep=counter is not None)
 
     async def _weighed(self, exchange: Exchange, weight: Weight) -> Plan | None:
         """What a request to a service would hold, which has its texts embedded by the similarity model."""
-        name = self._similarity
+        name, about = self._similarity, _watched(exchange)
         applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, name)
-        if not applied.rules and _watched(exchange) is None:
+        if not applied.rules and about is None:
             return None
         given = 0
         request = EmbeddingRequest(model=name, input=list(weight.texts))
         if weight.texts and (target := self._models.get(name)) is not None:
-            given = await _counted(self._counters.of(name), request, target.model, exchange.body_bytes)
+            counter = self._counters.of(name)
+            counted = None if counter is None else await _counted(counter, request, target.model, exchange.body_bytes)
+            given = input_bound(request, exchange.body_bytes) if counted is None else counted
         need = Needs(request, given, 0, weight.scores * self._prices.score)
-        return self._planned(exchange, None, applied, need, keep=False)
+        return self._planned(exchange, None, applied, need, about, keep=False)
 
     def _planned(
-        self, exchange: Exchange, request: ModelRequest | None, applied: Applied, need: Needs, *, keep: bool
+        self,
+        exchange: Exchange,
+        request: ModelRequest | None,
+        applied: Applied,
+        need: Needs,
+        about: str | None,
+        *,
+        keep: bool,
     ) -> Plan:
-        about = _watched(exchange)
-        multiple = 1 if about is None else self._multiple(exchange)
-        charges, solved = self._charges(exchange, applied, need, multiple)
-        if solved:
-            exchange = replace(exchange, solved=True)
-        return Plan(exchange, request, applied, need, charges, keep, multiple, about)
+        weight = 1 if about is None else self._multiple(exchange)
+        solution = exchange.head.headers.get(SOLUTION)
+        if solution is None and weight == 1 and not self._observe:
+            charges = applied.charges(exchange.principal, need.amounts)
+        else:
+            charges, solved = self._charges(exchange, applied, need, weight, solution)
+            if solved:
+                exchange = replace(exchange, solved=True)
+        # The solution of a challenge is used by a request that was served.
+        places = applied.places if len(charges) == len(applied.places) else (*applied.places, 0)
+        return Plan(exchange, request, applied, Reservation(charges, places, need, [] if keep else None, weight), about)
 
     def _multiple(self, exchange: Exchange) -> int:
         """What the spending of a key is multiplied by, by what was last heard of it here."""
@@ -193,24 +206,18 @@ class Quotas(Step):
         return reply(standing, prompts.respond, self._clock.time()).weight
 
     def _charges(
-        self, exchange: Exchange, applied: Applied, need: Needs, weight: int
+        self, exchange: Exchange, applied: Applied, need: Needs, weight: int, solution: bytes | None
     ) -> tuple[tuple[Charge, ...], bool]:
         """What is to be held, and whether that is with the solution of a challenge."""
-        solution = exchange.head.headers.get(SOLUTION)
-        counters = applied.counters(exchange.principal)
-        amounts = need.amounts
-        if solution is None and not self._observe and weight == 1:
-            pairs = zip(applied.rules, counters, strict=True)
-            return tuple([Charge(counter, rule.limit, amounts[rule.place]) for rule, counter in pairs]), False
         solved = None if solution is None else self._challenges.solution(exchange.principal.key, solution)
         charges = tuple(
             Charge(
                 counter,
                 rule.limit,
-                rule.weighed(amounts[rule.place], weight),
+                rule.weighed(need.amounts[rule.place], weight),
                 self._observe or (solved is not None and rule.on_exceed == "challenge"),
             )
-            for rule, counter in zip(applied.rules, counters, strict=True)
+            for rule, counter in zip(applied.rules, applied.counters(exchange.principal), strict=True)
         )
         if solved is None:
             return charges, False
@@ -229,18 +236,13 @@ class Quotas(Step):
                 most = min(most, room)
         return max(1, most)
 
-    def _counter(self, exchange: Exchange) -> TokenCounter | None:
-        return self._counters.of(exchange.model) if exchange.target is not None else None
-
     # --- what becomes of it ------------------------------------------------------------------
 
     def _held(self, plan: Plan, receipt: Receipt) -> Exchange:
-        rules, exchange, places = plan.rules, plan.exchange, plan.applied.places
-        if len(plan.charges) > len(rules):
-            places = (*places, 0)  # the solution: used by a request that was served
+        exchange = plan.exchange
         observed = exchange.observed
         if self._observe:
-            levels = zip(rules, receipt.levels, strict=False)
+            levels = zip(plan.rules, receipt.levels, strict=False)
             past = [rule for rule, level in levels if level.spent + level.reserved > rule.limit]
             if past:
                 self._metrics.over_limit(past)
@@ -248,15 +250,15 @@ class Quotas(Step):
         return replace(
             exchange,
             request=plan.request,
-            reservation=Reservation(plan.charges, places, plan.needs, keep=plan.keep, weight=plan.weight),
+            reservation=plan.held,
             observed=observed,
             note=receipt.note,
-            headers=exchange.headers + self._headers(plan.applied).of(receipt.levels),
+            headers=exchange.headers + plan.applied.headers.of(receipt.levels),
         )
 
     def _denied(self, plan: Plan, receipt: Receipt) -> Denial:
         past = [plan.rules[place] for place in receipt.exceeded if place < len(plan.rules)]
-        headers = self._headers(plan.applied).of(receipt.levels)
+        headers = plan.applied.headers.of(receipt.levels)
         self._metrics.over_limit(past)
         if self._modes(plan, receipt) <= {"challenge"}:
             challenge = self._challenges.issue(plan.exchange.principal.key)
@@ -265,12 +267,6 @@ class Quotas(Step):
         limits = "; ".join(rule.title for rule in past)
         message = f"Limit reached: {limits}." if wait is not None else f"The request is more than is left of: {limits}."
         return Denial(_code(past), message, retry_after_s=wait, hopeless=wait is None, headers=headers)
-
-    def _headers(self, applied: Applied) -> RateLimitHeaders:
-        found = self._told.get(applied)
-        if found is None:
-            found = self._told[applied] = RateLimitHeaders(applied.rules)
-        return found
 
     def _modes(self, plan: Plan, receipt: Receipt) -> set[str]:
         return {plan.rules[place].on_exceed for place in receipt.exceeded if place < len(plan.rules)}
@@ -283,15 +279,12 @@ def _watched(exchange: Exchange) -> str | None:
 
 
 async def _counted(
-    counter: TokenCounter | None, request: ModelRequest | PoolingRequest, model: str, body_bytes: int
-) -> int:
-    """The tokens of the input, or a bound of them; it is counted under the upstream's name for the model."""
-    counted = None
-    if counter is not None:
-        named = replace(request, model=model)
-        inline = body_bytes <= INLINE_BYTES
-        counted = counter.prompt(named) if inline else await asyncio.to_thread(counter.prompt, named)
-    return input_bound(request, body_bytes) if counted is None else counted
+    counter: TokenCounter, request: ModelRequest | PoolingRequest, model: str, body_bytes: int
+) -> int | None:
+    """The tokens of the input, under the upstream's name for the model; None where they can only be bounded."""
+    named = replace(request, model=model)
+    inline = body_bytes <= INLINE_BYTES
+    return counter.prompt(named) if inline else await asyncio.to_thread(counter.prompt, named)
 
 
 def _code(past: Sequence[Rule]) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from llmguard.quota.durations import spelled
-from llmguard.quota.rules import TOKENS, Rule
+from llmguard.quota.rule import TOKENS, Rule
 from llmguard.store.ledger import Level
 
 Header = tuple[bytes, bytes]
@@ -17,6 +17,7 @@ class Told(msgspec.Struct, frozen=True):
     """A limit that counts requests or tokens: its place among the rules, and what never changes of its headers."""
 
     place: int
+    most: int
     rule: Rule
     limit: Header
     remaining: bytes
@@ -40,15 +41,13 @@ class RateLimitHeaders:
         """The headers for these levels of the rules."""
         headers: list[Header] = []
         for kind in self._kinds:
-            tightest, least = kind[0], 1 << 62
+            tightest, least, level = kind[0], 1 << 62, levels[0]
             for told in kind:
-                level = levels[told.place]
-                left = told.rule.limit - level.spent - level.reserved
+                found = levels[told.place]
+                left = told.most - found.spent - found.reserved
                 if left < least:
-                    tightest, least = told, left
-            headers.append(tightest.limit)
-            headers.append((tightest.remaining, b"%d" % (least if least > 0 else 0)))
-            level = levels[tightest.place]
+                    tightest, least, level = told, left, found
+            headers += (tightest.limit, (tightest.remaining, b"%d" % (least if least > 0 else 0)))
             if level.reserved and tightest.window is not None:
                 headers.append(tightest.window)
             elif (seconds := reset_s(tightest.rule, level)) is not None:
@@ -68,6 +67,7 @@ def _told(kind: str, place: int, rule: Rule) -> Told:
     reset = b"x-ratelimit-reset-" + name
     return Told(
         place=place,
+        most=rule.limit,
         rule=rule,
         limit=(b"x-ratelimit-limit-" + name, b"%d" % rule.limit),
         remaining=b"x-ratelimit-remaining-" + name,

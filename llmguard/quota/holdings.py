@@ -5,6 +5,8 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from llmguard.clock import Clock
 from llmguard.store.ledger import Charge, Ledger, Receipt
 from llmguard.store.store import StoreUnavailable
@@ -17,14 +19,11 @@ EXTEND_S: Final = LEASE_S / 3
 TICK_S: Final = 1.0
 
 
-class Open:
+class Open(msgspec.Struct, gc=False):
     """A reservation under way, and from when its lease runs."""
 
-    __slots__ = ("charges", "since")
-
-    def __init__(self, charges: Sequence[Charge], since: float) -> None:
-        self.charges = charges
-        self.since = since
+    charges: Sequence[Charge]
+    since: float
 
 
 class Holdings:
@@ -32,14 +31,14 @@ class Holdings:
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._open: dict[str, Open] = {}
 
     async def reserve(self, id: str, charges: Sequence[Charge], about: str | None = None) -> Receipt:
         """Hold all charges or none, and read the note on `about` along; raises StoreUnavailable."""
         receipt = await self._ledger.reserve(id, charges, LEASE_S, about)
         if not receipt.exceeded:
-            self._open[id] = Open(charges, self._clock.monotonic())
+            self._open[id] = Open(charges, self._monotonic())
         return receipt
 
     async def settle(self, id: str, actual: Sequence[int]) -> None:
@@ -58,7 +57,7 @@ class Holdings:
 
     async def extend(self) -> None:
         """Extend the leases that are due; where the store fails, the next time: two thirds of them are left."""
-        now = self._clock.monotonic()
+        now = self._monotonic()
         for id, held in [(id, held) for id, held in self._open.items() if now - held.since >= EXTEND_S]:
             try:
                 await self._ledger.extend(id, held.charges, LEASE_S)

@@ -31,7 +31,7 @@ CREDIBLE_BYTES: Final = 16
 NOTHING: Final[Amounts] = (0, 0, 0, 0, 0, 0)
 
 
-class Needs(msgspec.Struct, frozen=True):
+class Needs(msgspec.Struct, frozen=True, gc=False):
     """A request's bounds. `credits` price its answers, and `logits` the log-probabilities that come with a token.
 
     Of each answer `candidates` are made, and one is given.
@@ -47,9 +47,7 @@ class Needs(msgspec.Struct, frozen=True):
     @property
     def amounts(self) -> Amounts:
         """The most that it can take."""
-        return self._amounts(self.input_tokens, self.output_tokens)
-
-    def _amounts(self, given: int, made: int) -> Amounts:
+        given, made = self.input_tokens, self.output_tokens
         return 1, given + made, given, made, self.credits + made // self.candidates * self.logits, 1
 
     def taken(self, usage: Usage | None, code: str, relayed_bytes: int, counted: int | None) -> Amounts:
@@ -74,7 +72,7 @@ class Needs(msgspec.Struct, frozen=True):
             credible = read * CREDIBLE_BYTES >= self.input_tokens or read * CREDIBLE_BYTES >= _text_bytes(self.request)
             given = read if credible else self.input_tokens
             made = made if made * CREDIBLE_BYTES >= relayed_bytes else max(made, most)
-        return *self._amounts(given, made)[:-1], 0
+        return 1, given + made, given, made, self.credits + made // self.candidates * self.logits, 0
 
 
 def input_bound(request: ModelRequest | PoolingRequest, body_bytes: int) -> int:

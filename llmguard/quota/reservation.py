@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import UnsetType
 
 from llmguard.quota.needs import Amounts, Needs
@@ -11,34 +12,28 @@ from llmguard.wire.chat_answer import AnswerCall, Choice, ChunkChoice, DeltaFunc
 from llmguard.wire.completions import CompletionChoice
 
 
-class Reservation:
+class Reservation(msgspec.Struct):
     """The charges that are held, in the order of the rules' `places`, and a meter of the text relayed.
 
     The meter is the one thing of an exchange that changes, and only the quotas' control turns it. The texts themselves
-    are kept where somebody can count their tokens (`keep`). `weight` is what was held, and will be spent, is multiplied
-    by.
+    are `kept` where somebody can count their tokens. `weight` is what was held, and will be spent, is multiplied by.
     """
 
-    __slots__ = ("_weight", "charges", "kept", "needs", "places", "relayed_bytes")
-
-    def __init__(
-        self, charges: tuple[Charge, ...], places: tuple[int, ...], needs: Needs, *, keep: bool, weight: int = 1
-    ) -> None:
-        self._weight = weight
-        self.charges = charges
-        self.places = places
-        self.needs = needs
-        self.relayed_bytes = 0
-        self.kept: list[str] | None = [] if keep else None
+    charges: tuple[Charge, ...]
+    places: tuple[int, ...]
+    needs: Needs
+    kept: list[str] | None = None
+    weight: int = 1
+    relayed_bytes: int = 0
 
     def spent(self, taken: Amounts) -> list[int]:
         """What is spent of each charge, for these amounts that were taken."""
-        if self._weight == 1:
+        if self.weight == 1:
             return [taken[place] for place in self.places]
         return [
             taken[place]
             if charge.counter.level
-            else max(taken[place], min(taken[place] * self._weight, max(charge.amount, taken[place])))
+            else max(taken[place], min(taken[place] * self.weight, max(charge.amount, taken[place])))
             for place, charge in zip(self.places, self.charges, strict=True)
         ]
 

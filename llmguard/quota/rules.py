@@ -3,65 +3,19 @@
 import hashlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from ipaddress import IPv6Address, IPv6Network
-from typing import Final, Literal, TypeAlias
-
-import msgspec
+from typing import Final
 
 from llmguard.exchange import Principal
+from llmguard.quota.headers import RateLimitHeaders
+from llmguard.quota.needs import Amounts
+from llmguard.quota.rule import MEASURES, Rule
 from llmguard.settings import EndpointName, Limit, Policy, Settings
-from llmguard.store.ledger import Counter
+from llmguard.store.ledger import Charge, Counter
 
-Measure: TypeAlias = Literal["requests", "tokens", "input_tokens", "output_tokens", "credits", "concurrent"]
-MEASURES: Final[tuple[Measure, ...]] = (
-    "requests",
-    "tokens",
-    "input_tokens",
-    "output_tokens",
-    "credits",
-    "concurrent",
-)
-"""What can be counted, in the order in which amounts are given."""
-TOKENS: Final = frozenset({"tokens", "input_tokens", "output_tokens"})
-BUDGET_S: Final = 3600.0
-"""From here on a window is a budget: who has used it up is told to come back tomorrow, not in a moment."""
 MAX_KNOWN: Final = 10_000
 DAY_S: Final = 86_400.0
 SEARCHES: Final[tuple[EndpointName, ...]] = ("vector_stores",)
 LISTS: Final[tuple[EndpointName, ...]] = ("similarity", "rerank")
-SITE_BITS: Final = 64
-"""An IPv6 client is its /64: that many addresses are every household's own."""
-
-
-class Rule(msgspec.Struct, frozen=True):
-    """One limit as it is applied. `place` is that of its measure in MEASURES; `measure` names the counter."""
-
-    per: str
-    of: Measure
-    place: int
-    limit: int
-    every_s: float | None
-    measure: str
-    on_exceed: Literal["refuse", "degrade", "challenge"] = "refuse"
-
-    @property
-    def budget(self) -> bool:
-        """Whether waiting for it is nothing that a client does between two attempts."""
-        return self.of != "concurrent" and (self.every_s is None or self.every_s >= BUDGET_S)
-
-    def counter(self, id: str) -> Counter:
-        """The counter of a subject of this scope."""
-        return Counter(subject(self.per, id), self.measure, self.every_s, self.of == "concurrent")
-
-    def weighed(self, amount: int, weight: int) -> int:
-        """What a throttled request spends: a multiple, as far as one request fits into the limit; levels stay."""
-        return amount if weight == 1 or self.of == "concurrent" else max(amount, min(amount * weight, self.limit))
-
-    @property
-    def title(self) -> str:
-        """How it is called towards a client: `20000 tokens per user every 60s`."""
-        every = f" every {self.every_s:g}s" if self.every_s is not None else ""
-        return f"{self.limit} {self.of.replace('_', ' ')} per {self.per}{every}"
 
 
 class Applied:
@@ -71,11 +25,13 @@ class Applied:
     make the names of its counters anew for every request took as long as to charge them.
     """
 
-    __slots__ = ("_known", "places", "rules")
+    __slots__ = ("_known", "_limits", "headers", "places", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
         self.places = tuple(rule.place for rule in rules)
+        self.headers = RateLimitHeaders(rules)
+        self._limits = tuple((rule.limit, rule.place) for rule in rules)
         self._known: dict[Principal, tuple[Counter, ...]] = {}
 
     def counters(self, who: Principal) -> tuple[Counter, ...]:
@@ -86,6 +42,11 @@ class Applied:
                 self._known.clear()
             found = self._known[who] = tuple(rule.counter(_id(rule.per, who)) for rule in self.rules)
         return found
+
+    def charges(self, who: Principal, amounts: Amounts) -> tuple[Charge, ...]:
+        """What a request of these amounts takes of a principal's counters."""
+        pairs = zip(self.counters(who), self._limits, strict=True)
+        return tuple([Charge(counter, limit, amounts[place]) for counter, (limit, place) in pairs])
 
 
 class Rules:
@@ -160,17 +121,5 @@ def _distinct(rules: Iterator[Rule]) -> tuple[Rule, ...]:
     return tuple(tightest.values())
 
 
-def subject(per: str, id: str) -> str:
-    """The name of who spends. An IPv6 address stands for its site."""
-    return f"{per}:{_site(id) if per == 'ip' and ':' in id else id}"
-
-
 def _id(per: str, who: Principal) -> str:
     return "" if per == "global" else str(getattr(who, per))
-
-
-def _site(address: str) -> str:
-    try:
-        return str(IPv6Network((int(IPv6Address(address)), SITE_BITS), strict=False))
-    except ValueError:
-        return address

@@ -78,6 +78,7 @@ class Worker:
         self.webhook = outlet.webhook
         self.ready = asyncio.Event()
         self._owned: set[int] = set()
+        self._rebuilt: set[int] = set()
         # What was judged and could not be written yet, and what is acknowledged once it is.
         self._changes: list[Change] = []
         self._keys: dict[str, None] = {}
@@ -99,32 +100,33 @@ class Worker:
                 await self._client.execute("DEL", owner_of(part))
 
     async def _serve(self, part: int) -> None:
-        rebuilt = False
         while True:
             try:
                 if not await self._own(part):
-                    rebuilt = False
+                    self._rebuilt.discard(part)
                     await asyncio.sleep(PAUSE_S)
                     continue
-                if not rebuilt:
+                if part not in self._rebuilt:
                     await self._rebuild(part)
                     await self._judge_new(part, "0")
-                    rebuilt = True
-                    self._owned.add(part)
-                    if len(self._owned) == len(self._parts):
+                    self._rebuilt.add(part)
+                    if len(self._rebuilt) == len(self._parts):
                         self.ready.set()
                 await self._judge_new(part, ">")
             except (*FAILURES, StoreUnavailable) as error:
                 log.warning("part %d waits for the store: %s", part, type(error).__name__)
                 await asyncio.sleep(PAUSE_S)
                 # A server that lost everything has lost the group too; what is judged again is a repeat.
-                rebuilt = rebuilt and "NOGROUP" not in str(error)
+                if "NOGROUP" in str(error):
+                    self._rebuilt.discard(part)
 
     # 1 -------------------------------------------------------------------------------------
 
     async def _own(self, part: int) -> bool:
         """Whether this worker has the part, which is so for LEASE_S from now."""
         key, ms = owner_of(part), round(LEASE_S * 1000)
+        # From before it is asked for: who is stopped meanwhile may have got it.
+        self._owned.add(part)
         if await self._client.execute("SET", key, self._name, "NX", "PX", ms):
             return True
         if await self._client.execute("GET", key) != self._name.encode():

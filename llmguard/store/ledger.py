@@ -22,7 +22,7 @@ RELEASE_S: Final = 1.0
 """When to look again, in seconds, where nothing but the end of running requests makes room: nobody knows when."""
 
 
-class Counter(msgspec.Struct, frozen=True):
+class Counter(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     """One quota of one subject.
 
     `subject` is who spends, such as `user:alice`; `measure` what, in the words of the settings and unlike that of the
@@ -36,7 +36,7 @@ class Counter(msgspec.Struct, frozen=True):
     level: bool = False
 
 
-class Charge(msgspec.Struct, frozen=True):
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """What one request takes of one counter: `amount` ≥ 0 against `limit`. `forced` is taken beyond the limit, too."""
 
     counter: Counter
@@ -45,7 +45,7 @@ class Charge(msgspec.Struct, frozen=True):
     forced: bool = False
 
 
-class Level(msgspec.Struct, frozen=True):
+class Level(msgspec.Struct, frozen=True, gc=False):
     """How a counter stands. `reset_s` is the time until nothing spent counts any more, None where it never ends.
 
     A grant can make `spent` negative.
@@ -56,7 +56,7 @@ class Level(msgspec.Struct, frozen=True):
     reset_s: float | None
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The answer to a reservation: all of its charges are held, or none.
 
     `levels` are the counters' after it, in the order of the charges. `exceeded` holds the places of the charges that

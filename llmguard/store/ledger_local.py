@@ -64,19 +64,20 @@ class LocalLedger:
         for window, charge in zip(windows, charges, strict=True):
             if now >= window.leaves:
                 window.purge(now)
-            amount = 0 if again else charge.amount
-            reserved = window.reserved = window.reserved + amount
-            spent, gone = window.spent, window.gone
-            if amount and spent + reserved > charge.limit and not charge.forced:
-                exceeded = True
+            reserved, spent, gone = window.reserved, window.spent, window.gone
+            if not again and (amount := charge.amount):
+                reserved = window.reserved = reserved + amount
+                if spent + reserved > charge.limit and not charge.forced:
+                    exceeded = True
             levels.append(Level(spent, reserved, 0.0 if gone <= now else gone - now if gone < inf else None))
+        note = self._noted(about) if about is not None else None
         if exceeded:
-            return replace(self._refuse(windows, charges, now), note=self._noted(about))
+            return replace(self._refuse(windows, charges, now), note=note)
         if not again and charges:
             self._hold(id, windows, charges, now + lease_s)
         if self._came >= self._batch:
             self._move(now)
-        return Receipt(tuple(levels), note=self._noted(about))
+        return Receipt(tuple(levels), (), None, note)
 
     async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
         """Spend what was really used, now, and let go of the rest."""
@@ -150,8 +151,8 @@ class LocalLedger:
         if self._durable:
             await self._durable.close()
 
-    def _noted(self, subject: str | None) -> str | None:
-        kept = self._notes.get(subject) if self._notes and subject is not None else None
+    def _noted(self, subject: str) -> str | None:
+        kept = self._notes.get(subject)
         return kept[0] if kept is not None and kept[1] > self._monotonic() else None
 
     def _hold(self, id: str, windows: list[Kept], charges: Sequence[Charge], ends: float) -> None:

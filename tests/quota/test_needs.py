@@ -19,7 +19,7 @@ from llmguard.quota.needs import (
     needs,
     pooling_needs,
 )
-from llmguard.quota.rules import MEASURES
+from llmguard.quota.rule import MEASURES
 from llmguard.settings import Credits, Outputs
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import Usage

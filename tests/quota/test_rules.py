@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from llmguard.exchange import Principal
-from llmguard.quota.rules import MAX_KNOWN, MEASURES, Rules, subject
+from llmguard.quota.rule import MEASURES, subject
+from llmguard.quota.rules import MAX_KNOWN, Rules
 from tests.guarded import settings
 
 ALICE = Principal("laptop", "alice", "acme", "public", "192.0.2.7")

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from llmguard.services.ingestion import MAINTAIN_S, SERVER_ERROR, TRIES, Ingestion
-from llmguard.services.library import Embeddings, Library
+from llmguard.services.library import WORKERS, Embeddings, Library
 from similarity.library.database import LibraryError
 from similarity.library.records import Status, Strategy
 from tests.fakes.clock import FakeClock
@@ -132,7 +132,8 @@ async def test_a_tenants_many_files_do_not_keep_anothers_one_waiting(made: Made)
     late = made.put("other", "red dog")
     assert await working(made, "other", *late) == (Status.COMPLETED, None)
     order = [text for texts in made.words.asked for text in texts]
-    assert order.index("red dog") < 4, order
+    # It was begun second; of what the others began with it, any may come before it.
+    assert order.index("red dog") < WORKERS < len(many), order
     assert await working(made, "acme", *many[-1]) == (Status.COMPLETED, None)
 
 
