@@ -8,8 +8,9 @@ STAMP := .venv/.installed
 serve: $(STAMP)
 	@$(BIN)/llmguard serve $(ARGS)
 
+# Two processes: each file's tests stay in one, and most of them wait for servers that they started.
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff check .
