@@ -103,6 +103,7 @@ def _row(settings: Settings, name: str) -> Engine:
         # Only what the model's own upstream can be told otherwise.
         top_k=min((each.top_k for each in defaults if each.top_k and "top_k" in known), default=0),
         min_p=max(each.min_p if "min_p" in known else 0.0 for each in defaults),
+        cuts_first=all(each.cuts_first for each in defaults),
     )
     return Engine(known, narrowest, any(engine.prefills for engine in engines))
 

@@ -14,12 +14,13 @@ from llmguard.settings import AnyUpstream, LiteLLMUpstream, OpenAIUpstream
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What an engine or a model samples with where the request says nothing."""
+    """What an engine or a model samples with where the request says nothing. `cuts_first`: then the temperature."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    cuts_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,11 @@ ENGINES: Final = {
     "sglang": Engine(SGLANG_FIELDS),
     # Its chat route samples where no temperature is given; it goes on with an assistant's last message.
     "tgi": Engine(frozenset({"repetition_penalty"}), prefills=True),
-    "llamacpp": Engine(LLAMACPP_FIELDS, Defaults(temperature=0.8, top_p=0.95, top_k=40, min_p=0.05), prefills=True),
+    "llamacpp": Engine(
+        LLAMACPP_FIELDS,
+        Defaults(temperature=0.8, top_p=0.95, top_k=40, min_p=0.05, cuts_first=True),
+        prefills=True,
+    ),
     # Its OpenAI routes read none of its native options, and pass over what they do not know without a word.
     "ollama": Engine(prefills=True),
     # It embeds, ranks and classifies; there is nothing to decode.

@@ -1,21 +1,18 @@
 """Whether a request's distribution is deterministic or narrower than the policy's floors, whatever spells it."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from llmguard.decoding.bias import forces
 from llmguard.decoding.breach import Breach
 from llmguard.decoding.constraints import one_value
 from llmguard.decoding.engines import Defaults
+from llmguard.decoding.headroom import narrowed
 from llmguard.decoding.meanings import MEANINGS, closed, mass
 from llmguard.settings import Decoding
 from llmguard.wire.chat import ChatRequest, JsonSchemaFormat, NamedFunction, NamedTool
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.engine_fields import given
 from llmguard.wire.model_request import ModelRequest
-
-LEAST_CANDIDATES: Final = 1.5
-"""Two of two, or of three: candidates are never quite as likely."""
 
 
 def breaches(request: ModelRequest, defaults: Defaults, floors: Decoding) -> list[Breach]:
@@ -38,7 +35,7 @@ def breaches(request: ModelRequest, defaults: Defaults, floors: Decoding) -> lis
         if rule is not None and (breach := rule(name, value, request, floors, temperature)):
             found.append(breach)
     found.extend(_absent(request, defaults, floors, temperature))
-    if breach := together(request, defaults, floors):
+    if breach := narrowed(request, defaults, floors, temperature):
         found.append(breach)
     if request.logit_bias and forces(request.logit_bias, temperature, cut=_cuts(request, defaults)):
         found.append(Breach("logit_bias", "must not force a token", {"logit_bias": None}))
@@ -57,25 +54,6 @@ def _cuts(request: ModelRequest, defaults: Defaults) -> bool:
     top_k = defaults.top_k if request.top_k is None else request.top_k
     min_p = defaults.min_p if request.min_p is None else request.min_p
     return top_p < 1 or top_k > 0 or min_p > 0 or (request.typical_p or 1) < 1
-
-
-def together(request: ModelRequest, defaults: Defaults, floors: Decoding) -> Breach | None:
-    """Cuts that are made one after the other: `top_p` of the `top_k` candidates, of which `typical_p` has left some.
-
-    Of k candidates that are about as likely, a share of m leaves one where k·m < LEAST_CANDIDATES: each field may lie
-    above its floor, and the answer be certain. Judged by what each is once it is lifted.
-    """
-    asked = defaults.top_k if request.top_k is None else request.top_k
-    if not asked or asked < 0:
-        return None
-    top_p = max(defaults.top_p if request.top_p is None else request.top_p, floors.min_top_p)
-    share = top_p * max(1.0 if request.typical_p is None else request.typical_p, floors.min_top_p)
-    if share >= 1 or share * max(asked, floors.min_top_k) >= LEAST_CANDIDATES:
-        return None
-    named = [name for name in ("top_p", "typical_p", "top_k") if getattr(request, name) is not None]
-    lifted = {"top_p": 1.0} if request.typical_p is None else {"top_p": 1.0, "typical_p": None}
-    reason = f"must leave more than one candidate together with a top_k of {asked}"
-    return Breach(named[0] if named else "top_p", reason, lifted, bool(named))
 
 
 def _absent(request: ModelRequest, defaults: Defaults, floors: Decoding, temperature: float) -> Iterator[Breach]:

@@ -1,19 +1,25 @@
 """Asking twice: identical prompts agree as often as the floor's temperature says, and no more."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from llmguard.decoding.engines import ENGINES, Defaults
+from llmguard.decoding.judgement import breaches
+from llmguard.settings import Decoding
 from llmguard.upstreams.embedded.chat_model import ChatModel
 from llmguard.upstreams.embedded.chatml import chat_tokens
 from llmguard.upstreams.embedded.embedded import Embedded
 from llmguard.upstreams.embedded.order import Sampling, Turn
 from llmguard.upstreams.embedded.sampling import Floats, probabilities
 from tests.attacks.applications import application, asked
+from tests.attacks.sampler import cut
+from tests.decoding.requests import chat
 
 pytestmark = pytest.mark.anyio
 
@@ -59,3 +65,71 @@ async def test_bare_they_always_agree_and_through_the_guard_as_the_floor_predict
     low, high = np.quantile([agreement(row[row > 0].tolist()) for row in draws], QUANTILES)
     assert low <= seen <= high
     assert high < 0.9
+
+
+# --- cuts: what a temperature above the floor must pay for ---------------------------------------
+
+PROMPTS = (PROMPT, "Explain why the sky is blue.", "Write a haiku about winter.", "What is 12 times 7?")
+WORDS = 30
+BEST = 500
+"""Candidates of a token; those after them have a millionth together."""
+SHARES, COUNTS, RATIOS = (1.0, 0.95, 0.8, 0.6, 0.5, 0.4, 0.35, 0.1), (0, 2, 3, 5, 10, 20), (0.0, 0.05, 0.1, 0.3, 0.5)
+NEARLY = 0.003
+"""What a rule of three prices may be off by, in agreement."""
+
+
+@pytest.fixture(scope="module")
+def logits(smollm2: ChatModel) -> list[Floats]:
+    """The best candidates' logits at each token of some answers, drawn at a temperature of 1."""
+    random, found = np.random.default_rng(0), []
+    for prompt in PROMPTS:
+        tokens = chat_tokens((Turn("user", prompt),), smollm2)
+        cache = smollm2.llama.cache(len(tokens) + WORDS)
+        for _ in range(WORDS):
+            row = smollm2.llama.forward(torch.tensor([tokens]), cache)[0].numpy().astype(np.float64)
+            found.append(np.sort(row)[-BEST:])
+            p = probabilities(row, Sampling(temperature=1.0))
+            tokens = [int(random.choice(p.size, p=p / p.sum()))]
+    return found
+
+
+def alike(logits: Sequence[Floats], fields: dict[str, Any], *, cuts_first: bool) -> float:
+    """How often two answers to one prompt agree in a token, under these fields: the mean sum of squares."""
+    temperature = fields["temperature"]
+    total = 0.0
+    for row in logits:
+        left = cut(row, fields) / temperature if cuts_first else cut(row / temperature, fields)
+        p = np.exp(left - left.max())
+        total += float(np.square(p / p.sum()).sum())
+    return total / len(logits)
+
+
+def coldest(fields: dict[str, Any], defaults: Defaults, floors: Decoding) -> float | None:
+    """The lowest temperature of a grid at which the guard passes these fields."""
+    grid = np.round(np.arange(floors.min_temperature, 2.0, 0.02), 2)
+    passing = (t for t in grid if not breaches(chat(**fields, temperature=float(t)), defaults, floors))
+    return next((float(t) for t in passing), None)
+
+
+def cutting() -> Iterator[dict[str, Any]]:
+    """Fields that cut, one or more at once."""
+    for top_p, top_k, min_p in product(SHARES, COUNTS, RATIOS):
+        yield {"top_p": top_p, "top_k": top_k, "min_p": min_p}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "llamacpp"])
+@pytest.mark.parametrize("floor", [0.2, FLOOR])
+def test_no_cut_that_passes_makes_repeats_agree_more_than_the_floor(
+    logits: list[Floats], engine: str, floor: float
+) -> None:
+    defaults, floors = ENGINES[engine].defaults, Decoding(min_temperature=floor)
+    most = alike(logits, {"temperature": floor}, cuts_first=False)
+    bare = [alike(logits, {**fields, "temperature": 1.0}, cuts_first=defaults.cuts_first) for fields in cutting()]
+    assert max(bare) > 0.95 > most
+    passed = 0
+    for fields in cutting():
+        if (temperature := coldest(fields, defaults, floors)) is not None:
+            passed += 1
+            found = alike(logits, {**fields, "temperature": temperature}, cuts_first=defaults.cuts_first)
+            assert found <= most + NEARLY, (fields, temperature, found, most)
+    assert passed >= 80

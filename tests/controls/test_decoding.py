@@ -115,7 +115,7 @@ async def test_the_narrowest_default_of_a_model_and_its_stand_ins_counts(
     own: dict[str, Any], policies: dict[str, Any]
 ) -> None:
     models = {"chat": {**OWN, **own}, "other": STAND_IN}
-    for engine, told in (("vllm", "temperature=0.3, top_k=2"), ("generic", "temperature=0.3")):
+    for engine, told in (("vllm", "temperature=0.3, top_k=0"), ("generic", "temperature=0.3")):
         settings = tree("", models=models, policies=policies, upstreams={"fake": {**VLLM, "engine": engine}})
         upstream = FakeUpstream()
         guard = Guarded(upstream, **{name: settings[name] for name in ("models", "policies")}, keys=settings["keys"])

@@ -35,8 +35,8 @@ def test_the_message_names_the_floor() -> None:
 
 def test_everything_below_a_floor_is_raised_at_once() -> None:
     fields = {"temperature": 0, "top_p": 0, "top_k": 1}
-    # A top_p of 0.1 would leave one of two candidates.
-    assert outcome(fields, deterministic="raise") == {"temperature": 0.3, "top_p": 1.0, "top_k": 2}
+    # At the floor's temperature any cut would leave less to chance than the floor does.
+    assert outcome(fields, deterministic="raise") == {"temperature": 0.3, "top_p": 1.0, "top_k": None}
 
 
 def test_what_cannot_be_raised_is_refused() -> None:
@@ -45,7 +45,7 @@ def test_what_cannot_be_raised_is_refused() -> None:
 
 def test_a_default_below_the_floor_is_mended_for_a_client_that_did_not_ask_for_it() -> None:
     greedy = Engine(defaults=Defaults(temperature=0.0, top_k=1))
-    assert outcome({}, greedy) == {"temperature": 0.3, "top_k": 2}
+    assert outcome({}, greedy) == {"temperature": 0.3, "top_k": 0}
     assert outcome({"temperature": 0}, greedy) == ("deterministic_decoding", "temperature")
 
 
