@@ -7,6 +7,7 @@ import numpy as np
 
 from similarity.index.index import Found, Kind, Parts
 from similarity.index.scan import filled, nearest
+from similarity.index.threads import one_thread
 from similarity.vectors import Ids, Vectors
 
 TRAINING = 64
@@ -88,6 +89,7 @@ class Cells:
         """The best of so many cells."""
         chosen = {} if allowed is None else {"sel": faiss.IDSelectorBatch(allowed)}
         parameters = faiss.SearchParametersIVF(nprobe=cells, **chosen)
+        one_thread()
         scores, found = self._index.search(questions, k, params=parameters)
         return Found(found, np.where(found >= 0, scores, -np.inf).astype(np.float32))
 

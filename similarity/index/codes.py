@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from similarity.index.index import Found
+from similarity.index.threads import one_thread
 from similarity.vectors import Ids, Vectors
 
 EXACT_TO = 4096
@@ -74,6 +75,7 @@ class Codes:
         """The k nearest of the CANDIDATES nearest by signs."""
         if not len(self):
             return Found(np.full((len(questions), k), -1), np.full((len(questions), k), -np.inf, np.float32))
+        one_thread()
         _, found = self._index.search(np.packbits(questions > 0, axis=1), min(CANDIDATES, len(self)))
         ids = np.where(found >= 0, found + self._flat_from, -1)
         places = ids % len(self._bytes)

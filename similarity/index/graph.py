@@ -5,6 +5,7 @@ import numpy as np
 
 from similarity.index.index import Found, Kind, Parts
 from similarity.index.scan import filled, nearest
+from similarity.index.threads import one_thread
 from similarity.vectors import Ids, Vectors
 
 DEGREE, BUILD_WIDTH, SEARCH_WIDTH = 32, 80, 64
@@ -67,6 +68,7 @@ class Graph:
         else:
             rows = None
         width = max(SEARCH_WIDTH, 2 * k)
+        one_thread()
         if rows is None:
             scores, found = self._index.search(questions, k, params=faiss.SearchParametersHNSW(efSearch=width))
         else:

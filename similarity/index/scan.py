@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from similarity.index.index import Found
+from similarity.index.threads import one_thread
 from similarity.vectors import Ids, Vectors
 
 
@@ -13,6 +14,7 @@ def nearest(questions: Vectors, vectors: Vectors, k: int) -> tuple[NDArray[np.in
     k = min(k, len(vectors))
     if k == 0 or len(questions) == 0:
         return np.empty((len(questions), 0), np.int64), np.empty((len(questions), 0), np.float32)
+    one_thread()
     scores, rows = faiss.knn(questions, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
     return rows, scores
 
