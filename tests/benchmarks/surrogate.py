@@ -41,11 +41,13 @@ LEAST_RATIO = 3.0
 class Task:
     """A victim, how many questions attackers have, and where equal agreement is looked for.
 
-    All attackers are run up to `clever` questions, the plain one beyond.
+    All attackers are run up to `clever` questions, the plain one beyond; with full scores on `fewer`, too, which
+    are enough there.
     """
 
     name: str
     victim: Victim
+    fewer: Sequence[int]
     budgets: Sequence[int]
     clever: int
     attacks: int
@@ -79,10 +81,10 @@ async def attacked(task: Task) -> list[Report]:
                     for attacker in ATTACKERS
                     if attacker == "plain" or (outputs is not None and budget <= task.clever)
                 }
-                for budget in task.budgets
+                for budget in sorted({*task.budgets, *(task.fewer if outputs is None else ())})
             }
     rows = [row(name, budget, found) for name, curve in curves.items() for budget, found in curve.items()]
-    costs = [cost(name, goal, curves, task.budgets) for name in curves if name != "full" for goal in task.goals]
+    costs = [cost(name, goal, curves) for name in curves if name != "full" for goal in task.goals]
     cheap = [
         f"{one['target']} at {one['agreement']}: {one['times_at_least']} times"
         for one in costs
@@ -110,27 +112,26 @@ def row(name: str, budget: int, found: Mapping[str, Floats]) -> Row:
     return {"target": name, "questions": budget, "low": low, "high": high, **means}
 
 
-def cost(
-    name: str, goal: float, curves: Mapping[str, Mapping[int, Mapping[str, Floats]]], budgets: Sequence[int]
-) -> Row:
+def cost(name: str, goal: float, curves: Mapping[str, Mapping[int, Mapping[str, Floats]]]) -> Row:
     """How many times the questions the best attacker needs for this agreement, with its interval over resamples.
 
     No figure where the largest budget does not reach it.
     """
     random = np.random.default_rng(2)
-    attacks, held = curves["full"][budgets[0]]["plain"].shape
+    most = max(curves[name])
+    attacks, held = curves[name][most]["plain"].shape
 
     def needed(curve: Mapping[int, Mapping[str, Floats]], rows: Floats, columns: Floats) -> float:
         # The best attacker at each budget; agreement never falls with more questions.
         best = [max(one[np.ix_(rows, columns)].mean() for one in found.values()) for found in curve.values()]
-        return questions(goal, budgets, np.maximum.accumulate(best).tolist())
+        return questions(goal, [*curve], np.maximum.accumulate(best).tolist())
 
     times = []
     for _ in range(400):
         chosen = (random.integers(attacks, size=attacks), random.integers(held, size=held))
         asked, full = needed(curves[name], *chosen), needed(curves["full"], *chosen)
         # Where the goal is never reached, all that is known is that the largest budget is too small.
-        times.append((min(asked, budgets[-1]) / full, asked / full))
+        times.append((min(asked, most) / full, asked / full))
     low = np.quantile([least for least, _ in times], 0.025)
     middle, high = np.quantile([reached for _, reached in times], (0.5, 0.975), method="higher")
     return {
@@ -158,19 +159,21 @@ def questions(goal: float, budgets: Sequence[int], agreed: Sequence[float]) -> f
 
 def handwritten() -> Task:
     """A neural network on scikit-learn's digits."""
-    return Task("handwritten digits", digits(), (25, 50, 100, 200, 400), 100, 4, (0.85, 0.9, 0.94))
+    return Task(
+        "handwritten digits", digits(), (10, 15, 20, 30, 40), (25, 50, 100, 200, 400), 100, 4, (0.85, 0.9, 0.94)
+    )
 
 
 def assistant() -> Task:
     """CLINC150: 150 intents."""
     victim = intents(clinc(money=True), known=5000, held=800)
-    return Task("clinc150, 150 intents", victim, (250, 500, 1000, 2000), 500, 3, (0.7, 0.8))
+    return Task("clinc150, 150 intents", victim, (30, 60, 125), (250, 500, 1000, 2000), 500, 3, (0.7, 0.8, 0.9))
 
 
 def bank() -> Task:
     """banking77: 77 intents of one trade."""
     victim = intents(banking(), known=1300, held=500)
-    return Task("banking77, 77 intents", victim, (125, 250, 500, 1000), 250, 3, (0.6, 0.7))
+    return Task("banking77, 77 intents", victim, (15, 30, 60), (125, 250, 500, 1000), 250, 3, (0.6, 0.7, 0.85))
 
 
 class Seen:
