@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, floor, log
+from operator import sub
 from typing import Final, Literal, TypeAlias
 
 from llmguard.outputs.noise import Noise
@@ -50,9 +51,13 @@ class Told:
 
 def probable(probs: Sequence[float]) -> bool:
     """Whether these can be the probabilities of classes: each its own, or of all together."""
-    if len(probs) == 1:
-        return 0 <= probs[0] <= 1 + SLACK
-    return bool(probs) and min(probs) >= 0 and 0 < max(probs) <= 1 + SLACK
+    return _probable(sorted(probs))
+
+
+def _probable(ordered: Sequence[float]) -> bool:
+    if len(ordered) == 1:
+        return 0 <= ordered[0] <= 1 + SLACK
+    return bool(ordered) and ordered[0] >= 0 and 0 < ordered[-1] <= 1 + SLACK
 
 
 def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
@@ -62,15 +67,16 @@ def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
     `smoothing` nats apart keeps its label (where it is not randomised). One probability alone is that of yes, in an
     answer of yes and no, and is told alone.
     """
-    if not probable(probs):
+    ordered = sorted(probs)  # once: the lowest and the two highest are asked for
+    if not _probable(ordered):
         raise ValueError("not a list of probabilities")
     if len(probs) == 1:
         return Told(0, told((probs[0], max(0.0, 1 - probs[0])), how, noise).probs[:1])
     if how.scores == "full" and not how.smoothing:
-        return Told(_highest(probs), list(probs)) if how.top_k is None else _full(probs, how.top_k)
+        return Told(probs.index(ordered[-1]), list(probs)) if how.top_k is None else _full(probs, how.top_k)
     if how.scores == "label" and not how.smoothing:
-        return _label(_highest(probs), len(probs), how, noise)
-    moved, winner = _moved(probs, how.smoothing, noise)
+        return _label(probs.index(ordered[-1]), len(probs), how, noise)
+    moved, winner = _moved(probs, ordered, how.smoothing, noise)
     if how.scores == "label":
         return _label(winner, len(probs), how, noise)
     if how.scores == "bucket":
@@ -80,29 +86,29 @@ def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
     return _full(moved, how.top_k)
 
 
-def _highest(probs: Sequence[float]) -> int:
-    return list(probs).index(max(probs))
-
-
-def _moved(probs: Sequence[float], smoothing: float, noise: Noise) -> tuple[list[float], int]:
-    """Shares with noise between the two likeliest classes, and the class that leads then.
+def _moved(probs: Sequence[float], ordered: Sequence[float], smoothing: float, noise: Noise) -> tuple[list[float], int]:
+    """Shares with noise between the two likeliest classes, and the class that leads then; `ordered` are the shares.
 
     Without smoothing that is the model's own: the noise is for the scores alone.
     """
-    moved = list(probs)
-    first = moved.index(max(moved))
-    best, moved[first] = moved[first], -1.0
-    second = moved.index(max(moved))
+    moved, best, next_best = list(probs), ordered[-1], ordered[-2]
+    first = moved.index(best)
+    second = moved.index(next_best, first + 1 if next_best == best else 0)
     pair = b"%d,%d" % (min(first, second), max(first, second))
-    apart = log(max(best, LEAST) / max(moved[second], LEAST)) * (1 if first < second else -1)
+    apart = log(max(best, LEAST) / max(next_best, LEAST)) * (1 if first < second else -1)
     # What the likelier gains on the other.
     shift = (smoothing or DITHER) * noise.layered(pair, pair + b",%d" % floor(apart)) * (1 if first < second else -1)
-    moved[first], moved[second] = best * exp(shift / 2), moved[second] * exp(-shift / 2)
-    ahead = first if shift >= 0 else moved.index(max(moved))
-    if ahead != first and not smoothing:
-        moved[first], moved[ahead] = moved[ahead], moved[first]
-        ahead = first
-    return moved, ahead
+    gain = exp(shift / 2)
+    ours, theirs = best * gain, next_best / gain
+    # No third class overtakes the second, which only gains where the first loses.
+    if shift >= 0 or theirs < ours or (theirs == ours and first < second):
+        winner = first
+    elif smoothing:
+        winner = second
+    else:
+        winner, ours, theirs = first, theirs, ours
+    moved[first], moved[second] = ours, theirs
+    return moved, winner
 
 
 def _label(winner: int, classes: int, how: Reduction, noise: Noise) -> Told:
@@ -132,12 +138,14 @@ def _rounded(probs: Sequence[float], winner: int, top_k: int | None) -> Told:
         kept.remove(winner)
         kept.insert(0, winner)
     del kept[min(top_k or TENTHS, TENTHS) :]
-    total = sum([probs[index] for index in kept])
-    shares = [TENTHS * probs[index] / total for index in kept]
-    whole = [int(share) for share in shares]
+    shares = [probs[index] for index in kept]
+    each = TENTHS / sum(shares)
+    shares = [share * each for share in shares]
+    whole = list(map(int, shares))
     missing = TENTHS - sum(whole)
     if missing:
-        for place in sorted(range(len(kept)), key=lambda place: whole[place] - shares[place])[:missing]:
+        lacking = list(map(sub, whole, shares))
+        for place in sorted(range(len(kept)), key=lacking.__getitem__)[:missing]:
             whole[place] += 1
     found = [0.0] * len(probs)
     for index, tenths in zip(kept, whole, strict=True):
