@@ -13,7 +13,10 @@ PRETOKENIZERS = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.B
 
 
 def written(path: Path) -> str:
-    """The byte-level BPE of a GGUF file as `tokenizer.json`; raises ValueError with a sentence."""
+    """The byte-level BPE of a GGUF file as `tokenizer.json`; raises ValueError with a sentence.
+
+    What the library finds wrong with its merges it raises as a bare `Exception`.
+    """
     # An optional dependency, needed for these files alone.
     try:
         from gguf import GGUFReader  # noqa: PLC0415
@@ -25,10 +28,7 @@ def written(path: Path) -> str:
     except (ValueError, KeyError, IndexError, OSError) as error:
         raise ValueError(f"{path.name} holds no byte-level BPE: {error}") from error
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    try:
-        tokenizer = Tokenizer(BPE(vocabulary, [tuple(merge.split(" ")) for merge in merges]))
-    except Exception as error:  # all that the library raises
-        raise ValueError(f"{path.name} is no tokenizer: {error}") from error
+    tokenizer = Tokenizer(BPE(vocabulary, [tuple(merge.split(" ")) for merge in merges]))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(PRETOKENIZERS)
     tokenizer.decoder = decoders.ByteLevel()
     return str(tokenizer.to_str(pretty=True))

@@ -114,7 +114,9 @@ def _from_gguf(path: Path) -> TextTokenizer:
         # Our own interpreter, our own module.
         done = subprocess.run(command, capture_output=True, check=True, timeout=READ_S)  # noqa: S603
     except subprocess.CalledProcessError as error:
-        raise TokenizerError(error.stderr.decode(errors="replace").strip().rpartition("\n")[2]) from error
+        reason = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        bare = reason.removeprefix("Exception: ")
+        raise TokenizerError(reason if bare == reason else f"{path.name} is no tokenizer: {bare}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TokenizerError(f"{path.name} could not be read: {type(error).__name__}") from error
     return TextTokenizer(Tokenizer.from_str(done.stdout.decode()), sha256(done.stdout).hexdigest())
