@@ -7,6 +7,7 @@ the embedded model: at none of the points of a grid over the four fields and flo
 agree more often than uncut ones at the floor (tests/attacks/test_floor.py measures it). Above 0.5 they are estimates.
 """
 
+from math import ceil
 from typing import Final
 
 from llmguard.decoding.breach import Breach
@@ -56,8 +57,10 @@ def narrowed(request: ModelRequest, defaults: Defaults, floors: Decoding, temper
     costs = {"top_p" if top_p <= typical_p else "typical_p": mass, "min_p": ratio, "top_k": few}
     cuts = [name for name, cost in sorted(costs.items(), key=lambda cut: -cut[1]) if cost]
     asked = [name for name in cuts if getattr(request, name) is not None]
-    told = f"a temperature of at least {needed:.2f}" if held < needed <= WARMEST else "a wider cut"
-    reason = f"leaves too few candidates at a temperature of {temperature:g} and needs {told}"
+    reason = "leaves too few candidates at any temperature"
+    if needed <= WARMEST and floor + few + mass + ratio <= WARMEST + ROUNDING:
+        at = f"{temperature:g} and needs one of at least {ceil(needed * 100) / 100:g}"
+        reason = f"leaves too few candidates at a temperature of {at}"
     lifted: dict[str, float | None] = {}
     if mass:
         lifted = {"top_p": 1.0} if request.typical_p is None else {"top_p": 1.0, "typical_p": None}

@@ -133,3 +133,22 @@ def test_as_much_as_the_policy_gives_is_not(fields: dict[str, Any]) -> None:
 def test_only_what_sets_tokens_apart_spends_of_the_budget() -> None:
     assert spends(chat(temperature=1)) == frozenset()
     assert spends(completion(logit_bias={"1": 1.0})) == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"temperature": 0.3, "top_p": 0.95},
+            "'top_p' leaves too few candidates at a temperature of 0.3 and needs",
+        ),
+        ({"top_p": 0.2}, "'top_p' leaves too few candidates at any temperature here."),
+    ],
+)
+def test_a_cut_is_told_what_temperature_pays_for_it(fields: dict[str, Any], said: str) -> None:
+    denial = verdict(chat(**fields), PLAIN, Decoding())
+    assert isinstance(denial, Denial)
+    assert denial.text.startswith(said)
+    if "needs" in said:
+        least = float(denial.text.removesuffix(" here.").rpartition(" ")[2])
+        assert verdict(chat(**fields | {"temperature": least}), PLAIN, Decoding()) == {}
