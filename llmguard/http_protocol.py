@@ -29,10 +29,11 @@ class Cycle(RequestResponseCycle):
         if self.response_started or self.disconnected or self.flow.write_paused:
             await super().send(message)
             return
-        fields: list[tuple[bytes, bytes]] = message["headers"]
-        length = dict(fields).get(b"content-length")
+        fields: list[tuple[bytes, bytes]] = [*self.default_headers, *message["headers"]]
+        told = dict(fields)
+        length = told.get(b"content-length")
         # Whole answers of connections that go on: the others are rare, and uvicorn knows what they need.
-        if length is None or not self.keep_alive or self.access_log or (b"connection", b"close") in fields:
+        if length is None or not self.keep_alive or b"connection" in told or b"transfer-encoding" in told:
             await super().send(message)
             return
         head = b"".join([STATUS_LINE[message["status"]], *[b"%b: %b\r\n" % field for field in fields], b"\r\n"])

@@ -14,14 +14,16 @@ from llmguard.http_protocol import Cycle
 
 TOKEN = st.from_regex(rb"[a-z][a-z0-9-]{0,20}", fullmatch=True)
 VALUE = st.binary(max_size=30).filter(lambda value: not set(value) & {*range(9), *range(10, 32), 127})
-NAMED = st.tuples(TOKEN, VALUE).filter(lambda field: field[0] not in {b"content-length", b"transfer-encoding"})
-FIELDS = st.lists(NAMED, max_size=8)
+NAMED = st.tuples(TOKEN, VALUE).filter(lambda field: field[0] != b"content-length")
+CONNECTIONS = [(b"connection", value) for value in (b"close", b"Keep-Alive, Close", b"upgrade")]
+ACTING = st.sampled_from([*CONNECTIONS, (b"transfer-encoding", b"chunked")])
+FIELDS = st.lists(NAMED | ACTING, max_size=8)
 
 
 def written(kind: type[RequestResponseCycle], fields: list[tuple[bytes, bytes]], **of: Any) -> tuple[bytes, Any]:
     """What a cycle writes of an answer with these fields, and what it then knows of it."""
     sent: list[bytes] = []
-    state: dict[str, Any] = {"method": "POST", "keep_alive": True, "access_log": False} | of
+    state: dict[str, Any] = {"method": "POST", "keep_alive": True} | of
     transport = SimpleNamespace(write=sent.append, close=lambda: sent.append(b"closed"), is_closing=bool)
     cycle = kind(
         scope={"method": state["method"]},  # type: ignore[typeddict-item]
@@ -30,7 +32,7 @@ def written(kind: type[RequestResponseCycle], fields: list[tuple[bytes, bytes]],
         logger=None,  # type: ignore[arg-type]
         access_logger=None,  # type: ignore[arg-type]
         access_log=False,
-        default_headers=[],
+        default_headers=[(b"server", b"x")],
         message_event=SimpleNamespace(set=lambda: None),  # type: ignore[arg-type]
         expect_100_continue=False,
         keep_alive=state["keep_alive"],

@@ -146,9 +146,8 @@ class Quotas(Step):
         if not applied.rules and about is None:
             return None
         counter = self._counters.of(model)
-        given = None if counter is None else await _counted(counter, sent, target.model, exchange.body_bytes)
-        if given is None:
-            given = input_bound(sent, exchange.body_bytes)
+        size = exchange.body_bytes
+        given = input_bound(sent, size) if counter is None else await _counted(counter, sent, target.model, size)
         if request is not None:
             if cap(request) is None and applied.rules:
                 request = capped(request, self._cap(exchange, request, applied.rules, given))
@@ -170,9 +169,10 @@ class Quotas(Step):
         given = 0
         request = EmbeddingRequest(model=name, input=list(weight.texts))
         if weight.texts and (target := self._models.get(name)) is not None:
-            counter = self._counters.of(name)
-            counted = None if counter is None else await _counted(counter, request, target.model, exchange.body_bytes)
-            given = input_bound(request, exchange.body_bytes) if counted is None else counted
+            counter, size = self._counters.of(name), exchange.body_bytes
+            given = (
+                input_bound(request, size) if counter is None else await _counted(counter, request, target.model, size)
+            )
         need = Needs(request, given, 0, weight.scores * self._prices.score)
         return self._planned(exchange, None, applied, need, about, keep=False)
 
@@ -278,13 +278,12 @@ def _watched(exchange: Exchange) -> str | None:
     return subject(key) if prompts is not None and prompts.detect and key else None
 
 
-async def _counted(
-    counter: TokenCounter, request: ModelRequest | PoolingRequest, model: str, body_bytes: int
-) -> int | None:
-    """The tokens of the input, under the upstream's name for the model; None where they can only be bounded."""
+async def _counted(counter: TokenCounter, request: ModelRequest | PoolingRequest, model: str, body_bytes: int) -> int:
+    """The tokens of the input, or a bound of them; they are counted under the upstream's name for the model."""
     named = replace(request, model=model)
     inline = body_bytes <= INLINE_BYTES
-    return counter.prompt(named) if inline else await asyncio.to_thread(counter.prompt, named)
+    counted = counter.prompt(named) if inline else await asyncio.to_thread(counter.prompt, named)
+    return input_bound(request, body_bytes) if counted is None else counted
 
 
 def _code(past: Sequence[Rule]) -> str:

@@ -3,8 +3,8 @@
 Two answers to one prompt agree in a token with the sum of its squared probabilities. A cut (`top_p`, `typical_p`,
 `min_p`, a small `top_k`) raises that sum as a lower temperature does, so every cut is priced in degrees of temperature,
 and a request passes where its temperature pays for all of them above the floor. The prices are upper bounds fitted to
-the embedded model: at none of the points of a grid over the four fields and floors of 0.1 to 0.5 do requests that pass
-agree more often than uncut ones at the floor (tests/attacks/test_floor.py measures it). Above 0.5 they are estimates.
+the embedded model and to floors of 0.1 to 0.3: there no request that passes, over a grid of the fields, agrees more
+often than an uncut one at the floor, by more than 0.003 (tests/attacks/test_floor.py). Above 0.3 they are estimates.
 """
 
 from math import ceil
@@ -29,20 +29,23 @@ BEFORE: Final = 0.2
 ROUNDING: Final = 1e-9
 STEEP: Final = 0.3
 """Above such a floor the prices of `min_p` and `top_k` rise with its third power."""
+LEAST_CANDIDATES: Final = 1.5
+"""Two of two, or of three: candidates are never quite as likely."""
 
 
 def narrowed(request: ModelRequest, defaults: Defaults, floors: Decoding, temperature: float) -> Breach | None:
     """What the cuts of a request lack in temperature, each judged by what it is once it is lifted to its own floor.
 
-    `temperature` is the one that holds, lifted too. A floor of zero asks for nothing.
+    `temperature` is the one that holds, lifted too. Whatever it is, more than one candidate must be left where all are
+    as likely: a share of m of k leaves one where k·m < LEAST_CANDIDATES.
     """
     top_p = defaults.top_p if request.top_p is None else request.top_p
     top_k = defaults.top_k if request.top_k is None else request.top_k
     min_p = defaults.min_p if request.min_p is None else request.min_p
     typical_p = 1.0 if request.typical_p is None else request.typical_p
-    floor = floors.min_temperature
-    if not floor or (top_p == 1 and min_p == 0 and typical_p == 1 and not 0 < top_k < FEW):
+    if top_p == 1 and min_p == 0 and typical_p == 1 and not 0 < top_k < FEW:
         return None
+    floor = floors.min_temperature
     share = max(top_p, floors.min_top_p) * max(typical_p, floors.min_top_p)
     top_k = max(top_k, floors.min_top_k) if top_k > 0 else 0
     steep = max(1.0, floor / STEEP) ** 3
@@ -52,13 +55,16 @@ def narrowed(request: ModelRequest, defaults: Defaults, floors: Decoding, temper
     free = BEFORE if defaults.cuts_first and request.samplers is None else 0.0
     needed = floor + few + max(0.0, mass + ratio - free)
     held = min(temperature - (request.dynatemp_range or 0), WARMEST) + ROUNDING
-    if needed <= held and floor + few + mass + ratio <= WARMEST + ROUNDING:
+    payable = floor + few + mass + ratio <= WARMEST + ROUNDING
+    alone = bool(top_k) and share < 1 and share * top_k < LEAST_CANDIDATES
+    # A floor of zero has no price.
+    if not alone and (not floor or (payable and needed <= held)):
         return None
     costs = {"top_p" if top_p <= typical_p else "typical_p": mass, "min_p": ratio, "top_k": few}
     cuts = [name for name, cost in sorted(costs.items(), key=lambda cut: -cut[1]) if cost]
     asked = [name for name in cuts if getattr(request, name) is not None]
     reason = "leaves too few candidates at any temperature"
-    if needed <= WARMEST and floor + few + mass + ratio <= WARMEST + ROUNDING:
+    if payable and not alone:
         at = f"{temperature:g} and needs one of at least {ceil(needed * 100) / 100:g}"
         reason = f"leaves too few candidates at a temperature of {at}"
     lifted: dict[str, float | None] = {}

@@ -77,7 +77,6 @@ class Worker:
         self._name = name
         self.webhook = outlet.webhook
         self.ready = asyncio.Event()
-        self._owned: set[int] = set()
         self._rebuilt: set[int] = set()
         # What was judged and could not be written yet, and what is acknowledged once it is.
         self._changes: list[Change] = []
@@ -95,7 +94,7 @@ class Worker:
 
     async def release(self) -> None:
         """Let others have the parts, at once."""
-        for part in self._owned:
+        for part in self._parts:
             if await self._client.execute("GET", owner_of(part)) == self._name.encode():
                 await self._client.execute("DEL", owner_of(part))
 
@@ -125,8 +124,6 @@ class Worker:
     async def _own(self, part: int) -> bool:
         """Whether this worker has the part, which is so for LEASE_S from now."""
         key, ms = owner_of(part), round(LEASE_S * 1000)
-        # From before it is asked for: who is stopped meanwhile may have got it.
-        self._owned.add(part)
         if await self._client.execute("SET", key, self._name, "NX", "PX", ms):
             return True
         if await self._client.execute("GET", key) != self._name.encode():

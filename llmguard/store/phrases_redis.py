@@ -34,7 +34,7 @@ class RedisPhrases:
     async def add(self, entries: Sequence[Entry]) -> None:
         """Keep these, some at a time."""
         async with self._operation(), asyncio.TaskGroup() as group:
-            for entry in entries:
+            for entry in _last(entries):
                 group.create_task(self._add(entry))
 
     async def find(self, phrases: Sequence[bytes], durations_s: Sequence[float]) -> list[bytes]:
@@ -63,3 +63,15 @@ class RedisPhrases:
                 yield
         except (RedisError, RedisClusterException, OSError, ExceptionGroup) as error:
             raise StoreUnavailable("Redis failed or did not answer in time") from error
+
+
+def _last(entries: Sequence[Entry]) -> list[Entry]:
+    """Each hash with the last answer alone that has it: they go to Redis side by side, in no order."""
+    taken: set[tuple[float, bytes]] = set()
+    found: list[Entry] = []
+    for entry in reversed(entries):
+        phrases = tuple(phrase for phrase in entry.phrases if (entry.lasts_s, phrase) not in taken)
+        taken.update((entry.lasts_s, phrase) for phrase in phrases)
+        if phrases:
+            found.append(entry._replace(phrases=phrases))
+    return found

@@ -108,6 +108,27 @@ def test_what_stands_at_or_above_the_floors_passes(fields: dict[str, Any]) -> No
     assert culprits(**fields) == []
 
 
+@pytest.mark.parametrize("floor", [0.0, 0.05, 0.1, 0.3])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"top_p": 0.7, "top_k": 2},
+        {"top_p": 0.1, "top_k": 14},
+        {"top_p": 0.74, "top_k": 2},
+        {"top_p": 0.7, "typical_p": 0.7, "top_k": 3},
+    ],
+)
+def test_one_of_even_candidates_is_no_choice_whatever_the_floor(floor: float, fields: dict[str, Any]) -> None:
+    assert culprits(floors=Decoding(min_temperature=floor), temperature=1, **fields)[0] in fields
+
+
+def test_a_floor_of_zero_has_no_price() -> None:
+    floors = Decoding(min_temperature=0)
+    assert culprits(floors=floors, temperature=0.3, top_p=0.1, top_k=15) == []
+    assert culprits(floors=floors, temperature=0.3, top_p=0.75, top_k=2) == []
+    assert culprits(floors=floors, temperature=0.3, typical_p=0.1, top_p=0.5, top_k=30) == []
+
+
 def shape(schema: dict[str, Any]) -> dict[str, Any]:
     """A response format."""
     return {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}

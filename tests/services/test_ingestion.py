@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from llmguard.services.ingestion import MAINTAIN_S, SERVER_ERROR, TRIES, Ingestion
-from llmguard.services.library import WORKERS, Embeddings, Library
+from llmguard.services.library import Embeddings, Library
 from similarity.library.database import LibraryError
 from similarity.library.records import Status, Strategy
 from tests.fakes.clock import FakeClock
@@ -130,10 +130,15 @@ async def test_a_tenants_many_files_do_not_keep_anothers_one_waiting(made: Made)
     store = made.library.stores.create("acme").id
     many = [made.put("acme", f"file {at}", store) for at in range(12)]
     late = made.put("other", "red dog")
-    assert await working(made, "other", *late) == (Status.COMPLETED, None)
-    order = [text for texts in made.words.asked for text in texts]
-    # It was begun second; of what the others began with it, any may come before it.
-    assert order.index("red dog") < WORKERS < len(many), order
+    last, begin, begun = max(made.library.entries.pending()), made.library.begin, list[int]()
+
+    def beginning(entry: int) -> "asyncio.Future[int | None]":
+        begun.append(entry)
+        return begin(entry)
+
+    with patch.object(made.library, "begin", beginning):
+        assert await working(made, "other", *late) == (Status.COMPLETED, None)
+    assert begun[1] == last
     assert await working(made, "acme", *many[-1]) == (Status.COMPLETED, None)
 
 
