@@ -137,7 +137,7 @@ async def test_a_full_queue(guard: Running, client: aiohttp.ClientSession) -> No
 
 
 async def test_tokens_are_counted_exactly_under_a_limit(cache: Path) -> None:
-    """Two requests use up their tokens to the last; the third is told when to come back."""
+    """What an answer used is all that it cost, wherever the model ended it: the rest serves to the last token."""
     base = tree("http://unused/v1")
     base["upstreams"] = {"fake": {"kind": "embedded"}}
     base["models"] = {"chat": {"task": "chat", "upstream": "fake", "model": "smollm2-135m-instruct"}}
@@ -146,15 +146,24 @@ async def test_tokens_are_counted_exactly_under_a_limit(cache: Path) -> None:
     counter = EmbeddedCounter(cache)
     read = counter.prompt(CompletionRequest(model="smollm2-135m-instruct", prompt=question["prompt"]))
     assert read is not None
-    limit = 2 * (read + 9)
-    base["policies"] = {"public": {"limits": [{"per": "user", "of": "tokens", "limit": limit, "every": "1m"}]}}
+    left = 3 * (read + 9)
+    base["policies"] = {"public": {"limits": [{"per": "user", "of": "tokens", "limit": left, "every": "1m"}]}}
     async with running(base, cache=cache) as guard, http(guard) as client:
         await until(lambda: model(guard).ready, START_S)
-        for left in (limit - read - 9, 0):
+        for _ in range(2):
             async with client.post("/v1/completions", json=question) as answer:
                 assert answer.status == 200
-                assert answer.headers["x-ratelimit-remaining-tokens"] == str(left)
-                assert (await answer.json())["usage"]["total_tokens"] == read + 9
+                assert answer.headers["x-ratelimit-remaining-tokens"] == str(left - read - 9)
+                usage = (await answer.json())["usage"]
+            assert usage["prompt_tokens"] == read
+            assert 1 <= usage["completion_tokens"] <= 9
+            left -= usage["total_tokens"]
+        # One token more than is left is refused, and what is left is served.
+        question["max_tokens"] = left - read + 1
         async with client.post("/v1/completions", json=question) as answer:
             assert answer.status == 429
             assert 0 < int(answer.headers["retry-after-ms"]) <= 64_000
+        question["max_tokens"] = left - read
+        async with client.post("/v1/completions", json=question) as answer:
+            assert answer.status == 200
+            assert answer.headers["x-ratelimit-remaining-tokens"] == "0"
