@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 DEEPEST: Final = 32
+COMPOSING: Final = frozenset({"enum", "anyOf", "oneOf", "allOf", "$ref"})
 OPEN_CLASSES: Final = frozenset("dDwWsSpPXRhHvVN")
 """What, behind a backslash, stands for more than one character."""
 REPEATS: Final = frozenset("*+?")
@@ -33,6 +34,8 @@ def one_value(schema: Any, depth: int = 0) -> bool:
         return schema is False
     if "const" in schema or schema.get("type") == "null":
         return True
+    if COMPOSING.isdisjoint(schema):
+        return _one_composite(schema, depth)
     if "enum" in schema:
         values = schema["enum"]
         return isinstance(values, list) and len({repr(value) for value in values}) < 2

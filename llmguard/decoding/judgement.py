@@ -1,6 +1,7 @@
 """Whether a request's distribution is deterministic or narrower than the policy's floors, whatever spells it."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from llmguard.decoding.bias import forces
 from llmguard.decoding.breach import Breach
@@ -11,8 +12,10 @@ from llmguard.decoding.meanings import MEANINGS, closed, mass
 from llmguard.settings import Decoding
 from llmguard.wire.chat import ChatRequest, JsonSchemaFormat, NamedFunction, NamedTool
 from llmguard.wire.completions import CompletionRequest
-from llmguard.wire.engine_fields import given
+from llmguard.wire.engine_fields import Fields
 from llmguard.wire.model_request import ModelRequest
+
+RULED: Final = Fields(MEANINGS)
 
 
 def breaches(request: ModelRequest, defaults: Defaults, floors: Decoding) -> list[Breach]:
@@ -30,9 +33,8 @@ def breaches(request: ModelRequest, defaults: Defaults, floors: Decoding) -> lis
     top_p = defaults.top_p if request.top_p is None else request.top_p
     if top_p < floors.min_top_p and (breach := mass("top_p", top_p, request, floors, temperature)):
         found.append(breach if request.top_p is not None else _unasked(breach))
-    for name, value in given(request).items():
-        rule = MEANINGS.get(name)
-        if rule is not None and (breach := rule(name, value, request, floors, temperature)):
+    for name, value in RULED.given(request):
+        if breach := MEANINGS[name](name, value, request, floors, temperature):
             found.append(breach)
     found.extend(_absent(request, defaults, floors, temperature))
     if breach := narrowed(request, defaults, floors, temperature):
@@ -74,13 +76,12 @@ def _shaped(request: ChatRequest) -> Iterator[Breach]:
     wanted = request.response_format
     if isinstance(wanted, JsonSchemaFormat) and one_value(wanted.json_schema.schema):
         yield closed("response_format")
-    schemas = {tool.function.name: tool.function.parameters for tool in request.tools or ()}
-    if isinstance(request.tool_choice, NamedTool):
-        schemas = {request.tool_choice.function.name: schemas.get(request.tool_choice.function.name)}
-    elif request.tool_choice != "required":
-        schemas = {}
-    if len(schemas) == 1 and all(map(one_value, schemas.values())):
-        yield closed("tool_choice")
+    if (choice := request.tool_choice) is not None:
+        schemas = {tool.function.name: tool.function.parameters for tool in request.tools or ()}
+        if isinstance(choice, NamedTool):
+            schemas = {choice.function.name: schemas.get(choice.function.name)}
+        if choice not in ("none", "auto") and len(schemas) == 1 and all(map(one_value, schemas.values())):
+            yield closed("tool_choice")
     if isinstance(request.function_call, NamedFunction):
         called = request.function_call.name
         if any(one_value(each.parameters) for each in request.functions or () if each.name == called):

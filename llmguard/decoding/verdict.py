@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from msgspec.structs import replace
@@ -20,6 +21,8 @@ Changes: TypeAlias = dict[str, Any]
 MOST_CANDIDATES = 5
 """So many of a token's alternatives are told where log-probabilities are granted coarsely."""
 BIASING = ("logit_bias", "allowed_token_ids", "bad_words")
+NO_BIAS = (None,) * len(BIASING)
+_biases = attrgetter(*BIASING)
 
 
 def verdict(request: ModelRequest, engine: Engine, floors: Decoding) -> Denial | Changes:
@@ -72,7 +75,7 @@ def _not_granted(request: ModelRequest, engine: Engine, floors: Decoding) -> Ite
     """Fields that the policy refuses or drops by their names."""
     if request.seed is not None and floors.seed != "allow":
         yield _refused("seed") if floors.seed == "refuse" else {"seed": None}
-    bias = next((name for name in BIASING if getattr(request, name) is not None), None)
+    bias = _biasing(request)
     if bias is not None and floors.logit_bias != "allow":
         yield _refused(bias) if floors.logit_bias == "refuse" else dict.fromkeys(BIASING)
         bias = None
@@ -113,4 +116,11 @@ def reads_logits(request: ModelRequest) -> bool:
 
 def spends(request: ModelRequest) -> frozenset[str]:
     """The tokens that the request takes of its principal's budget of biased ones."""
-    return biased(request) if any(getattr(request, name) is not None for name in BIASING) else frozenset()
+    return frozenset() if _biasing(request) is None else biased(request)
+
+
+def _biasing(request: ModelRequest) -> str | None:
+    """The first field of the request that changes the chance of tokens that it names."""
+    if _biases(request) == NO_BIAS:
+        return None
+    return next(name for name in BIASING if getattr(request, name) is not None)

@@ -6,6 +6,7 @@ log-probabilities of the prompt) is left out on purpose.
 """
 
 from collections.abc import Collection
+from functools import cache
 from operator import attrgetter
 from typing import Annotated, Any, Final
 
@@ -21,7 +22,6 @@ TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Phrase = Annotated[str, Meta(min_length=1, max_length=512)]
 Pattern = Annotated[str, Meta(min_length=1, max_length=16_384)]
 Options = Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(min_length=1, max_length=4096)]
-SCHEMAS: Final = ("json_schema", "guided_json")
 
 
 class TemplateOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -101,23 +101,37 @@ class EngineFields(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_on
 
     def __post_init__(self) -> None:
         """The schemas can be sent on."""
-        for name in SCHEMAS:
-            check_schema(name, getattr(self, name))
+        if self.json_schema is not None:
+            check_schema("json_schema", self.json_schema)
+        if self.guided_json is not None:
+            check_schema("guided_json", self.guided_json)
 
 
 NAMES: Final = EngineFields.__struct_fields__
-_values = attrgetter(*NAMES)
-_NOTHING: Final = (None,) * len(NAMES)
 
 
-def given(request: EngineFields) -> dict[str, Any]:
-    """The fields that the request gives, by name."""
-    values = _values(request)
-    if values == _NOTHING:
-        return {}
-    return {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+class Fields:
+    """Two or more of the fields, read at once: most requests give none of them."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = tuple(names)
+        self._values = attrgetter(*names)
+        self._nothing = (None,) * len(self._names)
+
+    def given(self, request: EngineFields) -> list[tuple[str, Any]]:
+        """Those that the request gives, and their values."""
+        values = self._values(request)
+        if values == self._nothing:
+            return []
+        return [(name, value) for name, value in zip(self._names, values, strict=True) if value is not None]
 
 
-def foreign(request: EngineFields, known: Collection[str]) -> str | None:
+@cache
+def _others(known: frozenset[str]) -> Fields:
+    return Fields([name for name in NAMES if name not in known])
+
+
+def foreign(request: EngineFields, known: frozenset[str]) -> str | None:
     """The first field that the request gives and whoever knows only `known` does not know."""
-    return next((name for name in given(request) if name not in known), None)
+    found = _others(known).given(request)
+    return found[0][0] if found else None
