@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, floor, log
-from operator import sub
 from typing import Final, Literal, TypeAlias
 
 from llmguard.outputs.noise import Noise
@@ -139,17 +138,19 @@ def _rounded(probs: Sequence[float], winner: int, top_k: int | None) -> Told:
         kept.insert(0, winner)
     del kept[min(top_k or TENTHS, TENTHS) :]
     shares = [probs[index] for index in kept]
-    each = TENTHS / sum(shares)
-    shares = [share * each for share in shares]
-    whole = list(map(int, shares))
-    missing = TENTHS - sum(whole)
-    if missing:
-        lacking = list(map(sub, whole, shares))
-        for place in sorted(range(len(kept)), key=lacking.__getitem__)[:missing]:
-            whole[place] += 1
+    each, missing = TENTHS / sum(shares), TENTHS
     found = [0.0] * len(probs)
-    for index, tenths in zip(kept, whole, strict=True):
-        found[index] = tenths / TENTHS
+    lacking: list[tuple[float, int, int]] = []
+    for place, share in enumerate(shares):
+        tenths = share * each
+        whole = int(tenths)
+        missing -= whole
+        found[kept[place]] = whole / TENTHS
+        lacking.append((whole - tenths, place, whole))
+    if missing:
+        lacking.sort()
+        for _, place, whole in lacking[:missing]:
+            found[kept[place]] = (whole + 1) / TENTHS
     return Told(winner, found)
 
 
