@@ -122,6 +122,8 @@ async def running(
     )
     server = Server(app, clock)
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        # As uvloop does, which serves outside of tests; asyncio leaves it out for a socket made like this one.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = asyncio.get_running_loop().create_task(server.serve(sockets=[listening]))
         try:
             async with asyncio.timeout(TIMEOUT_S):

@@ -33,6 +33,7 @@ ANSWERS: Mapping[Endpoint, Any] = {
     routes.STORE_FILE_CONTENT: StoreFileContent,
     routes.BATCH_CREATE: FileBatch,
     routes.BATCH_GET: FileBatch,
+    routes.BATCH_CANCEL: FileBatch,
     routes.BATCH_FILES: StoreFileList,
     routes.SIMILARITY: list[float],
     routes.RERANK: list[RankedText] | RankedDocuments,

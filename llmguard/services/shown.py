@@ -39,7 +39,13 @@ def pieces(given: ChunkingStrategy | None) -> Strategy:
 
 def counts(found: Counted) -> Counts:
     """Files by status."""
-    return Counts(in_progress=found.in_progress, completed=found.completed, failed=found.failed, total=found.total)
+    return Counts(
+        in_progress=found.in_progress,
+        completed=found.completed,
+        failed=found.failed,
+        cancelled=found.cancelled,
+        total=found.total,
+    )
 
 
 def store(found: Store) -> VectorStore:
@@ -87,19 +93,20 @@ def entry(found: Entry) -> StoreFile:
 
 
 def batch(found: Batch) -> FileBatch:
-    """A batch; done once all of its files are."""
+    """A batch; done once all of its files are, or have been left out."""
+    ended = Status.CANCELLED if found.counts.cancelled else Status.COMPLETED
     return FileBatch(
         id=found.id,
         created_at=found.created_at,
         vector_store_id=found.store,
-        status="in_progress" if found.counts.in_progress else "completed",
+        status=Status.IN_PROGRESS.value if found.counts.in_progress else ended.value,
         file_counts=counts(found.counts),
     )
 
 
 def status(asked: StoreFilesQuery) -> Status | None:
-    """The status that is asked for; `cancelled` has no file, and is for the caller to answer."""
-    return None if asked.filter in (None, "cancelled") else Status(asked.filter)
+    """The status that is asked for."""
+    return None if asked.filter is None else Status(asked.filter)
 
 
 def _error(reason: str) -> LastError:

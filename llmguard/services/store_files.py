@@ -14,6 +14,7 @@ from llmguard.services.library import Library
 from llmguard.wire.endpoint import Endpoint
 from llmguard.wire.paging import ends
 from llmguard.wire.similarity_endpoints import (
+    BATCH_CANCEL,
     BATCH_CREATE,
     BATCH_FILES,
     BATCH_GET,
@@ -57,6 +58,7 @@ class StoreFileService:
             STORE_FILE_CONTENT: self._content,
             BATCH_CREATE: self._create_batch,
             BATCH_GET: self._get_batch,
+            BATCH_CANCEL: self._cancel_batch,
             BATCH_FILES: self._list_batch,
         }
 
@@ -83,7 +85,7 @@ class StoreFileService:
         query = asked(exchange, StoreFilesQuery)
         entries, tenant = self._library.entries, exchange.principal.tenant
         found = await self._library.do(entries.page, tenant, store, shown.cut(query), shown.status(query))
-        return _page(query, found)
+        return _page(found)
 
     async def _get(self, exchange: Exchange) -> Served:
         store, file = places(exchange)
@@ -136,23 +138,24 @@ class StoreFileService:
         found = await self._library.do(self._library.file_batches.get, exchange.principal.tenant, store, id)
         return Served(encode(shown.batch(found)))
 
+    async def _cancel_batch(self, exchange: Exchange) -> Served:
+        store, id = places(exchange)
+        found = await self._library.do(self._library.file_batches.cancel, exchange.principal.tenant, store, id)
+        return Served(encode(shown.batch(found)))
+
     async def _list_batch(self, exchange: Exchange) -> Served:
         store, id = places(exchange)
         query = asked(exchange, StoreFilesQuery)
         batches, tenant = self._library.file_batches, exchange.principal.tenant
         found = await self._library.do(batches.page, tenant, store, id, shown.cut(query), shown.status(query))
-        return _page(query, found)
+        return _page(found)
 
 
 def _addition(given: FileAttach) -> Addition:
     return Addition(given.file_id, given.attributes or {}, shown.pieces(given.chunking_strategy))
 
 
-def _page(query: StoreFilesQuery, found: Page[Entry]) -> Served:
-    """Nothing is ever cancelled."""
-    items = [] if query.filter == "cancelled" else found.items
-    first, last = ends([one.file for one in items])
-    more = found.more and bool(items)
-    return Served(
-        encode(StoreFileList(data=[shown.entry(one) for one in items], first_id=first, last_id=last, has_more=more))
-    )
+def _page(found: Page[Entry]) -> Served:
+    first, last = ends([one.file for one in found.items])
+    data = [shown.entry(one) for one in found.items]
+    return Served(encode(StoreFileList(data=data, first_id=first, last_id=last, has_more=found.more)))

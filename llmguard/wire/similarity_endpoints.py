@@ -43,6 +43,7 @@ STORE_FILE_CONTENT = Endpoint(NAME, "GET", f"{STORE_FILE}/content", "What of a f
 
 BATCH_CREATE = Endpoint(NAME, "POST", BATCHES, "Put files into a store together", request=BatchCreate, weight=light)
 BATCH_GET = Endpoint(NAME, "GET", BATCH, "How far a batch of files is", weight=light)
+BATCH_CANCEL = Endpoint(NAME, "POST", f"{BATCH}/cancel", "Leave out the files that are not done yet", weight=light)
 BATCH_FILES = Endpoint(NAME, "GET", f"{BATCH}/files", "List the files of a batch", query=StoreFilesQuery, weight=light)
 
 SIMILARITY = Endpoint(
@@ -72,6 +73,7 @@ SIMILARITY_ENDPOINTS = (
     STORE_FILE_CONTENT,
     BATCH_CREATE,
     BATCH_GET,
+    BATCH_CANCEL,
     BATCH_FILES,
     SIMILARITY,
     RERANK,

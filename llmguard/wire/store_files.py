@@ -89,8 +89,8 @@ class Counts(Struct, frozen=True, kw_only=True):
     in_progress: int
     completed: int
     failed: int
+    cancelled: int
     total: int
-    cancelled: int = 0
 
 
 class LastError(Struct, frozen=True):

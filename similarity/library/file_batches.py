@@ -44,6 +44,16 @@ class FileBatches:
             counts = Counts(**dict(connection.execute(query, (number,)).fetchall()))
         return FileBatch(id, store, created, counts)
 
+    def cancel(self, tenant: str, store: str, id: str) -> FileBatch:
+        """Leave out the files that are not done yet, also where one is being worked on; raises NotFound."""
+        with self._database.writing() as connection:
+            number, _ = self._row(connection, tenant, store, id)
+            connection.execute(
+                "UPDATE entries SET status = ? WHERE status = ? AND seq IN (SELECT entry FROM members WHERE batch = ?)",
+                (Status.CANCELLED, Status.IN_PROGRESS, number),
+            )
+        return self.get(tenant, store, id)
+
     def page(self, tenant: str, store: str, id: str, cut: Cut, status: Status | None = None) -> Page[Entry]:
         """Some of a batch's files; raises NotFound."""
         with self._database.reading() as connection:

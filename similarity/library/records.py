@@ -32,11 +32,12 @@ class Invalid(Exception):
 
 
 class Status(StrEnum):
-    """How far a file is in a store; `cancelled` is not among them, as nothing is cancelled half-way."""
+    """How far a file is in a store."""
 
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,12 @@ class Counts:
     in_progress: int = 0
     completed: int = 0
     failed: int = 0
+    cancelled: int = 0
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.in_progress + self.completed + self.failed
+        return self.in_progress + self.completed + self.failed + self.cancelled
 
 
 @dataclass(frozen=True, slots=True)

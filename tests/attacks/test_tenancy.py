@@ -1,15 +1,24 @@
-"""Five tenants do anything at random through the API: nobody ever sees a thing of another's."""
+"""Five tenants do anything at random through the API: nobody ever sees a thing of another's, nor the time it takes."""
 
 import asyncio
 import json
+import secrets
+import time
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from similarity.library.records import Store
+from similarity.library.stores import Stores
+from tests.attacks.side_channels import told_apart
 from tests.fakes.words import WordsUpstream
 from tests.services.site import TENANTS, Reply, Site, opened
+from tests.services.site import settings as tree
 
 OPERATIONS = ("make", "share", "put", "batch", "update", "describe", "detach", "delete_file", "delete", "look", "steal")
 STEPS = st.lists(
@@ -139,7 +148,7 @@ class World:
             self.watched(tenant, Reply(200, {}, json.dumps([listed, files]).encode()))
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_no_tenant_ever_sees_a_thing_of_anothers(steps: list[tuple[str, str, int]]) -> None:
     async def live() -> None:
@@ -152,3 +161,38 @@ def test_no_tenant_ever_sees_a_thing_of_anothers(steps: list[tuple[str, str, int
             await world.counted()
 
     asyncio.run(live())
+
+
+BUCKET_MS, SLOWER_S, PAIRS, TIMES = 25, 0.004, 25, 5
+"""A store of another's takes `SLOWER_S` longer to be refused than none, as it might on a busy disk."""
+
+
+async def refused_after(site: Site, store: str) -> float:
+    """Seconds until a store is said not to be there."""
+    start = time.perf_counter()
+    assert (await site.ask("bea", "GET", f"/vector_stores/{store}")).status == 404
+    return time.perf_counter() - start
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("bucket_ms", "told"), [(0, True), (BUCKET_MS, False)])
+async def test_times_tell_anothers_store_from_none_bare_and_not_in_buckets(bucket_ms: int, told: bool) -> None:
+    policies = {"public": {"outputs": {"timing_bucket_ms": bucket_ms}}, "tight": {}}
+    async with opened(WordsUpstream(), tree(policies=policies)) as site:
+        theirs, get = await site.store("ann"), Stores.get
+
+        def slower(stores: Stores, tenant: str, id: str) -> Store:
+            if id == theirs and tenant != "tenant-ann":
+                time.sleep(SLOWER_S)
+            return get(stores, tenant, id)
+
+        with patch.object(Stores, "get", slower):
+            found = []
+            for seed in range(TIMES):
+                times: tuple[list[float], list[float]] = ([], [])
+                for kind in np.random.default_rng(seed).permutation(np.repeat([0, 1], PAIRS)).tolist():
+                    store = theirs if kind else f"vs_{secrets.token_hex(16)}"
+                    times[kind].append(await refused_after(site, store))
+                found.append(told_apart(times))
+    # By chance alone one in a hundred: two of five once in 1,000 runs.
+    assert sum(found) == TIMES if told else sum(found) <= 2

@@ -50,6 +50,8 @@ async def test_a_store_from_its_making_to_its_end(guard: Running) -> None:
             store.id, files=[("blue.md", b"# blue\n\nbird sings"), ("bad.pdf", b"%PDF")], poll_interval_ms=10
         )
         assert (batch.status, batch.file_counts.completed, batch.file_counts.failed) == ("completed", 1, 1)
+        ended = await client.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id)
+        assert ended == batch  # it was done
         found = await client.vector_stores.search(
             store.id,
             query="blue bird",

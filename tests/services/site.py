@@ -14,6 +14,8 @@ from llmguard.store.store import Store
 from tests.fakes.words import WordsUpstream
 from tests.serving import TIMEOUT_S, Running, running, tree
 
+ENDED_S = 60.0
+"""A hostile file has 20 seconds of processor time."""
 TENANTS = ("ann", "bea", "cis", "dot", "eve")
 
 
@@ -123,7 +125,11 @@ class Site:
         """A file in a store, once it is no longer in progress."""
         file = await self.file(tenant, content, name)
         await self.good(tenant, "POST", f"/vector_stores/{store}/files", {"file_id": file, **more})
-        async with asyncio.timeout(TIMEOUT_S):
+        return await self.settled(tenant, store, file)
+
+    async def settled(self, tenant: str, store: str, file: str) -> Any:
+        """A file of a store, once it is no longer in progress."""
+        async with asyncio.timeout(ENDED_S):
             while True:
                 found = await self.good(tenant, "GET", f"/vector_stores/{store}/files/{file}")
                 if found["status"] != "in_progress":

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.services.site import Site, texts
+from tests.similarity.extraction.made import pdf, zipped
 
 pytestmark = pytest.mark.anyio
 CUT = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 50}}
@@ -101,6 +102,52 @@ async def test_a_batch_is_watched_as_one(site: Site) -> None:
         assert (await site.ask("bea", "POST", f"/vector_stores/{store}/file_batches", wrong)).status == 400
     missing = {"file_ids": [files[0], "file-none"]}
     assert (await site.ask("bea", "POST", f"/vector_stores/{store}/file_batches", missing)).error[0] == 404
+
+
+async def test_a_batch_is_cancelled_and_what_was_not_done_stays_out(site: Site) -> None:
+    store, done = await site.store("ann"), await site.file("ann", b"green bird")
+    site.upstream.gate.clear()
+    files = [await site.file("ann", f"slow dog{at}".encode()) for at in range(3)]
+    batch = await site.good("ann", "POST", f"/vector_stores/{store}/file_batches", {"file_ids": files})
+    async with asyncio.timeout(10):
+        while not any("slow dog" in text for text in site.upstream.asked):
+            await asyncio.sleep(0.005)
+    path = f"/vector_stores/{store}/file_batches/{batch['id']}"
+    assert (await site.ask("bea", "POST", f"{path}/cancel")).error == (404, "not_found", None)
+    cancelled = await site.good("ann", "POST", f"{path}/cancel")
+    site.upstream.gate.set()
+    counts = {"in_progress": 0, "completed": 0, "failed": 0, "cancelled": 3, "total": 3}
+    assert (cancelled["status"], cancelled["file_counts"]) == ("cancelled", counts)
+    entry = await site.put("ann", store, b"green bird")
+    assert entry["status"] == "completed"
+    assert texts(await site.search("ann", store, "slow dog0")) == ["green bird"]
+    left_out = await site.good("ann", "GET", f"{path}/files?filter=cancelled&order=asc")
+    assert [one["id"] for one in left_out["data"]] == files
+    # Put in again, it is worked on; cancelled again, a batch that is done stays as it is.
+    again = await site.good("ann", "POST", f"/vector_stores/{store}/file_batches", {"file_ids": [files[0], done]})
+    await site.done("ann", store, again["id"])
+    ended = await site.good("ann", "POST", f"/vector_stores/{store}/file_batches/{again['id']}/cancel")
+    assert (ended["status"], ended["file_counts"]["completed"]) == ("completed", 2)
+
+
+HOSTILE = {
+    "zip bomb": zipped(50_000_000),
+    "inflated page": pdf(b" " * 100_000_000),
+    "endless pages": pdf(b"", kids="[2 0 R 2 0 R]", count=10**9),
+    "endless operators": pdf(b"q " * 20_000_000),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=list(HOSTILE))
+async def test_a_hostile_file_fails_alone(site: Site, content: bytes) -> None:
+    """Files that come after it are found before its reader has given up, or with it."""
+    store = await site.store("ann")
+    hostile = await site.file("ann", content, "bomb.pdf")
+    await site.good("ann", "POST", f"/vector_stores/{store}/files", {"file_id": hostile})
+    assert (await site.put("ann", store, b"red dog"))["status"] == "completed"
+    assert texts(await site.search("ann", store, "red dog")) == ["red dog"]
+    entry = await site.settled("ann", store, hostile)
+    assert (entry["status"], entry["last_error"]["code"]) == ("failed", "invalid_file")
 
 
 async def test_a_hundred_thousand_attributes_are_refused(site: Site) -> None:

@@ -1,6 +1,16 @@
-"""PDFs, good and bad, made by hand."""
+"""PDFs, good and bad, made by hand, and archives."""
 
+import io
+import zipfile
 import zlib
+
+
+def zipped(size: int) -> bytes:
+    """An archive of so many null bytes."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb", bytes(size))
+    return made.getvalue()
 
 
 def pdf(page: bytes, *, kids: str = "[3 0 R]", count: int = 1) -> bytes:
