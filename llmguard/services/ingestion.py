@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass
 
 from llmguard.clock import Clock
@@ -35,6 +36,9 @@ class Ingestion:
         self._library = library
         self._clock = clock
         self._poke = asyncio.Event()
+        self._looking = asyncio.Lock()
+        self._turns: deque[int] = deque()
+        self._new = True
         self._busy: set[int] = set()
         self._failed: dict[int, Failed] = {}
         self._changed: set[int] = set()
@@ -42,6 +46,7 @@ class Ingestion:
 
     def poke(self) -> None:
         """There is something to do."""
+        self._new = True
         self._poke.set()
 
     async def keep(self) -> None:
@@ -58,25 +63,39 @@ class Ingestion:
             if entry is None:
                 await self._rest(pause)
                 continue
-            self._busy.add(entry)
             try:
                 await self._one(entry)
             finally:
                 self._busy.discard(entry)
 
     async def _next(self) -> tuple[int | None, float | None]:
-        """The next entry, or how long until one may be tried again."""
+        """The next entry, which is busy from now on, or how long until one may be tried again."""
+        async with self._looking:
+            if self._new or not self._turns:
+                try:
+                    await self._look()
+                except GuardError:
+                    return None, FIRST_PAUSE_S
+            now = self._clock.monotonic()
+            while self._turns:
+                entry = self._turns.popleft()
+                if entry not in self._failed or self._failed[entry].again <= now:
+                    self._busy.add(entry)
+                    return entry, None
+        return None, min((failed.again - now for failed in self._failed.values()), default=None)
+
+    async def _look(self) -> None:
+        """Read what is unfinished, once for all who are free: for every file it would take half of a file's time."""
+        self._new = False  # and then read: what comes after this is looked for again
         try:
             unfinished = await self._library.do(self._library.entries.turns)
-        except GuardError:
-            return None, FIRST_PAUSE_S
-        now = self._clock.monotonic()
+        except BaseException:
+            self._new = True
+            raise
         self._failed = {entry: failed for entry, failed in self._failed.items() if entry in unfinished}
-        entries = [entry for entry in unfinished if entry not in self._busy]
-        due = [entry for entry in entries if entry not in self._failed or self._failed[entry].again <= now]
-        if due:
-            return due[0], None
-        return None, min((failed.again - now for failed in self._failed.values()), default=None)
+        self._turns = deque(entry for entry in unfinished if entry not in self._busy)
+        if len(self._turns) > 1:
+            self._poke.set()  # whoever rests may have missed what this one found
 
     async def _poked(self) -> None:
         await self._poke.wait()
@@ -103,6 +122,7 @@ class Ingestion:
         log.warning("a file could not be put into its store (attempt %d): %s", tries, type(error).__name__)
         pause = min(FIRST_PAUSE_S * 2**tries, LONGEST_PAUSE_S)
         self._failed[entry] = Failed(tries, self._clock.monotonic() + pause)
+        self._new = True
         if tries == TRIES:
             await self._give_up(entry)
 
