@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from similarity.disclosure import Answer, Candidate, Question, Spent, disclosed
 from similarity.engine import Engine
+from similarity.keyed import said
 from similarity.ledger import Asked, Ledger
 from similarity.library.entries import Entries
 from similarity.library.filters import Filter
@@ -12,7 +13,7 @@ from similarity.library.matching import Matching
 from similarity.library.records import Attributes
 from similarity.library.stores import Opened, Stores
 from similarity.setting import Content, Disclosure
-from similarity.vectors import Ids, Vectors, digest, ids_of
+from similarity.vectors import Ids, Vectors, ids_of
 
 DEEPER = 4
 """Candidates for each result: what disclosure may put in another order, and what fusion chooses from."""
@@ -91,7 +92,7 @@ class Search:
 
     def _answer(self, opened: Opened, ask: Ask, setting: Disclosure, allowed: Ids | None) -> Answer:
         hidden = setting.content is Content.HIDDEN
-        asked = Asked(digest(ask.vector), ask.vector, new=False)
+        asked = Asked(said(ask.question), ask.vector, new=False)
         if hidden:
             asked = self._ledger.recognised(ask.cluster, opened.number, ask.vector, setting.same_question)
         candidates = self._candidates(opened.number, ask, asked.vector, allowed, setting)

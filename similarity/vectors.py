@@ -39,5 +39,6 @@ def ids_of(numbers: ArrayLike) -> Ids:
 
 
 def digest(vector: Vectors) -> bytes:
-    """16 bytes that stand for one vector [d], equal for equal vectors."""
+    """16 bytes that stand for one vector [d], equal for equal vectors: those of one text may differ in their last bits,
+    with the batch that it was embedded in."""
     return hashlib.blake2b(np.ascontiguousarray(vector, dtype="<f4").tobytes(), digest_size=16).digest()

@@ -24,8 +24,8 @@ from llmguard.wire.rerank import (
 from llmguard.wire.similarity import SimilarityRequest
 from llmguard.wire.similarity_endpoints import RERANK, SIMILARITY
 from similarity.disclosure import Question, bucket_of, pair_score
+from similarity.keyed import said
 from similarity.setting import told
-from similarity.vectors import digest
 
 
 class Likeness:
@@ -48,9 +48,10 @@ class Likeness:
         pairs = asked(exchange, SimilarityRequest).inputs
         source, *others = await self._embeddings([pairs.source_sentence, *pairs.sentences])
         setting, cluster = exchange.policy.similarity.disclosure, exchange.principal.tenant.encode()
-        mine = digest(source)
+        mine = said(pairs.source_sentence)
         scores = [
-            pair_score(float(source @ other), setting, self._key, cluster, (mine, digest(other))) for other in others
+            pair_score(float(source @ other), setting, self._key, cluster, (mine, said(text)))
+            for other, text in zip(others, pairs.sentences, strict=True)
         ]
         return Served(encode(scores), scores=len(scores))
 
@@ -61,7 +62,7 @@ class Likeness:
         texts = ranked(body)
         vectors = await self._embeddings([body.query, *texts])
         setting = exchange.policy.similarity.disclosure
-        question = Question(digest(vectors[0]), exchange.principal.tenant.encode(), len(texts))
+        question = Question(said(body.query), exchange.principal.tenant.encode(), len(texts))
         cosines = vectors[1:] @ vectors[0]
         scores = [told(bucket_of(float(one), setting, self._key, question), setting.edges) for one in cosines]
         order = np.argsort(-cosines, kind="stable").tolist()

@@ -6,8 +6,10 @@ In miniature, with an encoder of 64 dimensions that is made of words; with MiniL
 import random
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
+from llmguard.wire.pooling import Embeddings, PoolingAnswer, PoolingRequest
 from similarity.disclosure import Answer, Shown
 from tests.fakes.words import WordsUpstream
 from tests.services.site import Site, opened, settings
@@ -105,3 +107,35 @@ async def test_an_answer_repeated_by_other_keys_is_the_same_to_the_last_byte() -
         store = await site.store("ann", *texts, share="*", content="hidden")
         answers = {str(answer.rows) for answer in await asked(site, store, [texts[0]] * KEYS)}
     assert len(answers) == 1
+
+
+class Unsteady(WordsUpstream):
+    """Vectors whose last bits change from call to call, as a model's do with the batch that a text is in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._source = np.random.default_rng(1)
+
+    async def pool(self, request: PoolingRequest) -> PoolingAnswer:
+        """The same vectors, nearly."""
+        answer = await super().pool(request)
+        assert isinstance(answer, Embeddings)
+        for item in answer.data:
+            item.embedding = (np.array(item.embedding) + self._source.normal(0, 1e-7, DIMENSIONS)).tolist()
+        return answer
+
+
+async def test_repeats_have_one_dither_whatever_a_models_last_bits() -> None:
+    """Otherwise the mean over repeats would tell a score as finely as one likes."""
+    texts = sentences(30, 1)
+    async with opened(Unsteady()) as site:
+        store = await site.store("ann", *texts)
+        for question in sentences(4, 2):
+            answers = [
+                {row["file_id"]: row["score"] for row in await site.search("ann", store, said)}
+                for said in (question, question.upper(), question) * 4
+            ]
+            assert all(answer == answers[0] for answer in answers)
+        bodies = {"inputs": {"source_sentence": texts[0], "sentences": texts[1:20]}}
+        told = [await site.good("ann", "POST", "/similarity", bodies) for _ in range(10)]
+        assert all(scores == told[0] for scores in told)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from similarity.keyed import number, uniform
+from similarity.keyed import number, said, uniform
 
 
 def test_they_are_uniform() -> None:
@@ -15,3 +15,10 @@ def test_they_are_uniform() -> None:
 def test_each_list_of_parts_has_its_own_and_each_key_another() -> None:
     assert uniform(b"key", b"ab", b"c") == uniform(b"key", b"ab", b"c")
     assert len({uniform(b"key", b"ab", b"c"), uniform(b"key", b"a", b"bc"), uniform(b"yek", b"ab", b"c")}) == 3
+
+
+def test_a_text_is_known_by_its_letters_and_digits() -> None:
+    assert said("Héllo, World 2!") == said("hello world 2") == said("he\u0301llo\nworld2")
+    assert (
+        len({said("hello world"), said("hello worlds"), said("hello world 2"), said("🌍"), said("🌎"), said("")}) == 6
+    )
