@@ -13,12 +13,14 @@ from similarity.embedding import Batches
 from similarity.engine import Engine
 from similarity.extraction.extract import Bounds, extracted
 from similarity.extraction.formats import Unreadable
-from similarity.library.entries import Entries, Piece
+from similarity.library.entries import Entries, Pending, Piece
 from similarity.vectors import Vectors
 
 MOST_CHUNKS = 20_000
 READERS = 2
 """Files that are read at once, each of which may take the memory of its bounds."""
+LARGE, LARGE_AT_ONCE = 1 << 16, 4
+"""Bytes from which a file may make many chunks, and how many such are worked on at once, with all that they make."""
 PART, PART_CHARACTERS = 8, 2000
 """What is embedded at once: so little that a question asked meanwhile hardly waits for it."""
 AHEAD = 16
@@ -35,6 +37,7 @@ class Ingest:
     tokenise: Tokenise
     bounds: Bounds
     readers: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(READERS))
+    large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(LARGE_AT_ONCE))
 
     def work(self, entry: int) -> int | None:
         """Bring an entry to its end: completed with all its chunks, or failed with a reason; nothing where it has gone.
@@ -46,6 +49,15 @@ class Ingest:
         pending = self.entries.work(entry)
         if pending is None:
             return None
+        # The text of a PDF may be longer than the file; no other's is.
+        if len(pending.content) < LARGE and not pending.file.filename.lower().endswith(".pdf"):
+            return self._work(pending)
+        del pending  # its content, while others have their turn
+        with self.large:
+            pending = self.entries.work(entry)
+            return None if pending is None else self._work(pending)
+
+    def _work(self, pending: Pending) -> int | None:
         try:
             with self.readers:
                 text = extracted(pending.file.filename, pending.content, self.bounds)

@@ -30,8 +30,8 @@ from similarity.vectors import Vectors, unit
 
 THREADS = 2
 """What they do besides FAISS and SQLite holds the interpreter: more of them would only take turns."""
-WORKERS = 8
-"""Files on their way in: so many small ones share a batch of the model."""
+WORKERS = 32
+"""Files on their way in: so many small ones share a batch of the model, as many as one takes."""
 INDEXES = "indexes"
 FAILURES = (NotFound, Invalid, LibraryError, Overloaded)
 

