@@ -13,7 +13,7 @@ import uvicorn
 
 from llmguard.app import App
 from llmguard.clock import Clock
-from llmguard.http_protocol import HttpProtocol
+from llmguard.http_protocol import HEAD_TIMEOUT_S, HttpProtocol
 from llmguard.settings import Settings
 from llmguard.settings_file import SettingsError
 from llmguard.settings_reload import changed_needs_restart
@@ -60,6 +60,8 @@ class Server(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=LAST_WORDS_S,
+                # Clients that keep connections for 5 s, as httpx does, close them first: none asks into a closing one.
+                timeout_keep_alive=int(HEAD_TIMEOUT_S),
                 backlog=2048,
             )
         )
