@@ -45,6 +45,7 @@ from llmguard.quota.holdings import Holdings
 from llmguard.recollection import Recollection
 from llmguard.risk.build import build_desk, webhook_of
 from llmguard.risk.desk import Desk
+from llmguard.risk.meanwhile import Meanwhile
 from llmguard.risk.outlet import Outlet
 from llmguard.risk.standing import Standings
 from llmguard.samples import Samples
@@ -99,6 +100,7 @@ class App:
         self._holdings = Holdings(self._ledger, clock)
         self._challenges = Challenges(derive(self._secret, "challenges"), clock, secrets.randbelow)
         self._standings = Standings()
+        self._meanwhile = Meanwhile()
         self._outlet = Outlet(metrics, webhook_of(settings.alerts, clock, metrics))
         self._desk = self._build_desk(settings)
         self._recollection = Recollection(derive(self._secret, "phrases"), store.phrases, clock)
@@ -371,10 +373,11 @@ class App:
                 counters,
                 self._metrics,
                 self._standings,
+                self._meanwhile,
                 self._clock,
             ),
-            Prompts(settings, self._desk, self._standings, self._challenges, upstreams, self._clock),
-            Scores(settings, derive(self._secret, "scores"), self._holdings),
+            Prompts(settings, self._desk, self._standings, self._meanwhile, self._challenges, upstreams, self._clock),
+            Scores(settings, derive(self._secret, "scores"), self._holdings, self._meanwhile),
             Obfuscation(secrets.token_hex),
             Logits(derive(self._secret, "logits")),
             Hygiene(derive(self._secret, "tool-call-ids")),

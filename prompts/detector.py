@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from prompts.calibration import ALPHA, channels
 from prompts.evidence import Channels, Evidence
 from prompts.linkage import Linkage
+from prompts.portrait import OTHERS, OWN, Beside
 from prompts.prompt import Said
 from prompts.scorer import Scorer
 from prompts.signals.near_duplicates import CLOSE
@@ -32,6 +33,9 @@ OWN_PART = 1.5
 
 LONG = 24
 """Tokens of a prompt from which a near-duplicate of another key's is more than a common question."""
+
+CLUSTER = "cluster\0"
+"""Before the name of a cluster's stream: no principal has such a name."""
 
 ABSORBED = 32
 """Prompts of a new member that a cluster's window takes over."""
@@ -158,6 +162,21 @@ class Detector:
         found = state.evidence.by_channel() if state else {}
         return {name: Signal(value, min(1.0, 10.0**-value)) for name, value in found.items()}
 
+    def beside(self, principal: str) -> Beside:
+        """A principal's last prompts, and a sample of others': nothing without a lookout, whose fingerprints count.
+
+        The same windows give the same.
+        """
+        state = self._filled.get(principal)
+        if state is None or self.lookout is None:
+            return Beside()
+        generator = np.random.default_rng(state.window.seen)
+        names = [name for name in self._filled if name != principal and not name.startswith(CLUSTER)]
+        chosen = [names[place] for place in generator.permutation(len(names))[:OTHERS].tolist()]
+        each = -(-OTHERS // max(1, len(chosen)))
+        others = [ids for name in chosen for ids in self._filled[name].window.latest(each)][:OTHERS]
+        return Beside(state.window.latest(OWN), others, self.lookout.fingerprints, generator)
+
     def pooled(self, cluster: str) -> Pooled | None:
         """How the evidence of a cluster stands, by the name that readings give it; None for none."""
         state = self._principals.get(_pooled(cluster))
@@ -250,5 +269,5 @@ class Detector:
 
 
 def _pooled(cluster: str) -> str:
-    """The name of a cluster's stream, which no principal has."""
-    return f"cluster\0{cluster}"
+    """The name of a cluster's stream."""
+    return f"{CLUSTER}{cluster}"

@@ -7,12 +7,14 @@ Prompts are looked up BATCH at a time, so that one costs little.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prompts.fingerprint import DIMENSIONS, StaticEmbedding, Vector
+from prompts.grams import Ids
 from prompts.prompt import Said
 from prompts.signals import near_duplicates
 from similarity.index.codes import Codes
@@ -61,6 +63,10 @@ class Lookout:
         """Take one prompt, and whether it met another key's; what was found for a whole BATCH, if any."""
         self._pending.append((principal, met, said.length, self._embedding.vector(said.ids)))
         return self.look() if len(self._pending) >= BATCH else []
+
+    def fingerprints(self, prompts: Sequence[Ids]) -> NDArray[np.float32]:
+        """[n, DIMENSIONS] of prompts by their tokens, which are not kept."""
+        return np.array([self._embedding.vector(ids) for ids in prompts], np.float32).reshape(-1, DIMENSIONS)
 
     def look(self) -> list[Near]:
         """What is near the prompts that were taken since, which are then kept."""

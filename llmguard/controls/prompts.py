@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from llmguard.clock import Clock
 from llmguard.control import Step
 from llmguard.errors import Denial
@@ -11,6 +13,7 @@ from llmguard.exchange import Exchange
 from llmguard.quota.challenge import CHALLENGE, Challenges
 from llmguard.quota.degrade import degraded
 from llmguard.risk.desk import Desk
+from llmguard.risk.meanwhile import NOTHING, Meanwhile
 from llmguard.risk.response import Reply, reply
 from llmguard.risk.sight import Asked, Memory, said, sight_of, site_of
 from llmguard.risk.standing import NORMAL, Standings
@@ -37,6 +40,7 @@ class Prompts(Step):
         settings: Settings,
         desk: Desk | None,
         standings: Standings,
+        meanwhile: Meanwhile,
         challenges: Challenges,
         upstreams: Mapping[str, Upstream],
         clock: Clock,
@@ -45,6 +49,7 @@ class Prompts(Step):
         self._observe = settings.mode == "observe"
         self._desk = desk
         self._standings = standings
+        self._meanwhile = meanwhile
         self._challenges = challenges
         self._upstreams = upstreams
         self._clock = clock
@@ -92,4 +97,8 @@ class Prompts(Step):
             read = [desk.read(text) for text in texts]
         else:
             read = await asyncio.to_thread(lambda: [desk.read(text) for text in texts])
-        await desk.take([sight_of(exchange, request, ids, site, now) for ids in read])
+        sights = [sight_of(exchange, request, ids, site, now) for ids in read]
+        happened = self._meanwhile.taken(exchange.principal.key, self._clock.monotonic())
+        if sights and happened is not NOTHING:
+            sights[0] = replace(sights[0], waits=happened.waits, answers=happened.answers)
+        await desk.take(sights)

@@ -20,6 +20,7 @@ from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_
 from llmguard.quota.reservation import Reservation
 from llmguard.quota.rule import MEASURES, Rule
 from llmguard.quota.rules import Applied, Rules
+from llmguard.risk.meanwhile import Meanwhile
 from llmguard.risk.response import reply
 from llmguard.risk.standing import NORMAL, Standings, subject
 from llmguard.settings import Decoding, Outputs, Settings
@@ -75,6 +76,7 @@ class Quotas(Step):
         counters: Counters,
         metrics: Metrics,
         standings: Standings,
+        meanwhile: Meanwhile,
         clock: Clock,
     ) -> None:
         self._rules = Rules(settings)
@@ -88,6 +90,7 @@ class Quotas(Step):
         self._counters = counters
         self._metrics = metrics
         self._standings = standings
+        self._meanwhile = meanwhile
         self._clock = clock
 
     async def admit(self, exchange: Exchange) -> Exchange | Denial:
@@ -264,6 +267,8 @@ class Quotas(Step):
             challenge = self._challenges.issue(plan.exchange.principal.key)
             return Denial("challenge_required", headers=(*headers, (CHALLENGE, challenge.encode())))
         wait = receipt.retry_after_s
+        if wait is not None and plan.about is not None:
+            self._meanwhile.refused(plan.exchange.principal.key, self._clock.monotonic(), wait)
         limits = "; ".join(rule.title for rule in past)
         message = f"Limit reached: {limits}." if wait is not None else f"The request is more than is left of: {limits}."
         return Denial(_code(past), message, retry_after_s=wait, hopeless=wait is None, headers=headers)

@@ -9,9 +9,10 @@ from llmguard.errors import Denial
 from llmguard.exchange import Exchange
 from llmguard.outputs.noise import Noise
 from llmguard.outputs.privacy import held
-from llmguard.outputs.scores import Reduction, told
+from llmguard.outputs.scores import Reduction, likeliest, told
 from llmguard.quota.holdings import Holdings
 from llmguard.quota.once import spent_once
+from llmguard.risk.meanwhile import Meanwhile
 from llmguard.settings import LabelPrivacy, Outputs, Settings
 from llmguard.store.ledger import Counter, Receipt
 from llmguard.store.store import StoreUnavailable
@@ -35,9 +36,10 @@ class Scores(Step):
     where a budget is used up.
     """
 
-    def __init__(self, settings: Settings, key: bytes, holdings: Holdings) -> None:
+    def __init__(self, settings: Settings, key: bytes, holdings: Holdings, meanwhile: Meanwhile) -> None:
         self._observe = settings.mode == "observe"
         self._holdings = holdings
+        self._meanwhile = meanwhile
         # One key for each model behind, so that nothing is learnt from its other public names.
         self._keys = {
             name: hmac.digest(key, f"{model.upstream}\0{model.model}".encode(), "sha256")
@@ -70,8 +72,12 @@ class Scores(Step):
             return answer
         how = self._reductions.get(exchange.principal.policy, self._default)
         key, labels = self._keys[exchange.model], target.labels
+        prompts, who = exchange.policy.prompts, exchange.principal.key
+        watched = prompts is not None and prompts.detect and who
         for item, text in zip(answer.data, texts(request), strict=True):
             found = told(item.probs, how, Noise(key, text))
+            if watched:
+                self._meanwhile.answered(who, (exchange.model, *likeliest(item.probs)))
             item.probs, item.num_classes = found.probs, len(found.probs)
             if labels:
                 if len(labels) != len(found.probs):

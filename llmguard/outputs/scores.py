@@ -53,6 +53,15 @@ def probable(probs: Sequence[float]) -> bool:
     return _probable(sorted(probs))
 
 
+def likeliest(probs: Sequence[float]) -> tuple[int, float]:
+    """The likeliest class, and by how much it is likelier than the next; of one probability alone, yes or no."""
+    if len(probs) == 1:
+        return int(probs[0] >= 0.5), abs(2 * probs[0] - 1)
+    first = max(probs)
+    place = probs.index(first)
+    return place, first - max(max(probs[:place], default=0.0), max(probs[place + 1 :], default=0.0))
+
+
 def _probable(ordered: Sequence[float]) -> bool:
     if len(ordered) == 1:
         return 0 <= ordered[0] <= 1 + SLACK

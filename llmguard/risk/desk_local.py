@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from llmguard.clock import Clock
 from llmguard.metrics import Metrics
 from llmguard.risk.desk import Holder
@@ -56,7 +58,9 @@ class LocalDesk:
 
     async def report(self, key: str) -> Report | None:
         """How a key stands now."""
-        return self._watch.report(key, self._clock.time())
+        portrait = await asyncio.to_thread(self._watch.portraying(key))
+        report = self._watch.report(key, self._clock.time())
+        return None if report is None else replace(report, signals=report.signals | portrait)
 
     async def cluster(self, name: str) -> Report | None:
         """How a cluster stands now."""

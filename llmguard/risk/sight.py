@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from llmguard.exchange import Exchange
 from llmguard.quota.needs import cap
+from llmguard.risk.meanwhile import Answer, Wait
 from llmguard.wire.chat import UserMessage
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.content_parts import TextPart
@@ -31,6 +32,7 @@ class Sight(msgspec.Struct, frozen=True, array_like=True):
 
     `site` is the client's address prefix, `parameters` a fingerprint of how the answer was asked for, `biased` whether
     it biases tokens, `logprobs` whether it asks for their probabilities, `most` its cap on the answer (0 for none).
+    `waits` and `answers` are what happened to the key since its last prompt.
     """
 
     at: float
@@ -44,6 +46,8 @@ class Sight(msgspec.Struct, frozen=True, array_like=True):
     biased: bool = False
     logprobs: bool = False
     most: int = 0
+    waits: tuple[Wait, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
     @property
     def tokens(self) -> Sequence[int]:

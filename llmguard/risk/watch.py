@@ -12,6 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from llmguard.risk.case import Case, Group
+from llmguard.risk.habits import Usual
 from llmguard.risk.report import ORDER, Alert, Report, Scope, Signal
 from llmguard.risk.response import Weighed, after, cooled_at, heat_at, reply, threshold
 from llmguard.risk.sight import Sight
@@ -19,6 +20,8 @@ from llmguard.risk.standing import NORMAL, REMEMBERED_S, Standing, State, note_o
 from llmguard.settings import Policy, Prompts
 from prompts.detector import Detector, Reading
 from prompts.detector import Signal as Channel
+from prompts.portrait import OWN
+from prompts.pvalues import to_e
 
 MOST: Final = 100_000
 """Keys that are known at a time; the longest silent is forgotten first."""
@@ -48,6 +51,7 @@ class Watch:
         self._cases: OrderedDict[str, Case] = OrderedDict()
         self._hot: dict[str, Case] = {}
         self._groups: dict[str, Group] = {}
+        self._usual: dict[str, Usual] = {}
         self.policies = policies
 
     def knows(self, key: str) -> bool:
@@ -80,6 +84,8 @@ class Watch:
         self._cases.move_to_end(sight.key)
         self._follow(case, sight)
         case.habits.note(sight)
+        for model, label, margin in sight.answers:
+            self._usual.setdefault(model, Usual()).note(label, margin)
         cooled = self._cool(case, sight.at)
         reading = self._detector.take(sight.key, self._detector.scorer.said(sight.tokens), sight.tags)
         before = case.standing
@@ -139,6 +145,11 @@ class Watch:
             heat=max(0.0, heat_at(case.standing, now)),
             last_seen_at=case.seen_at,
         )
+
+    def portraying(self, key: str) -> Callable[[], dict[str, Signal]]:
+        """What says how a key's last prompts look beside others': 10 ms of work, for a thread and a reader."""
+        beside = self._detector.beside(key)
+        return lambda: {name: Signal(p, to_e(p), OWN) for name, p in beside.portrait().items()}
 
     def cluster(self, name: str, now: float) -> Report | None:
         """How a cluster stands: its own process, and the worst state among its members."""
@@ -274,7 +285,7 @@ class Watch:
 
     def _signals(self, case: Case) -> dict[str, Signal]:
         found = _channels(self._detector.signals(case.key), case.prompts)
-        return found | dict(case.habits.signals())
+        return found | dict(case.habits.signals(self._usual))
 
 
 def _over(case: Case, now: float) -> bool:

@@ -8,7 +8,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -31,7 +32,7 @@ from llmguard.risk.post import (
     report_at,
     stream_of,
 )
-from llmguard.risk.report import Report
+from llmguard.risk.report import Report, Signal
 from llmguard.risk.second_look import SecondLook
 from llmguard.risk.standing import standing_of, subject
 from llmguard.risk.watch import Change, Watch
@@ -42,6 +43,8 @@ from llmguard.store.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
+PORTRAITS: Final = 10_000
+"""Keys of which is kept how their prompts looked beside others' at their last change of state."""
 BATCH: Final = 200
 BLOCK_MS: Final = 500
 LEASE_S: Final = 10.0
@@ -81,6 +84,8 @@ class Worker:
         # What was judged and could not be written yet, and what is acknowledged once it is.
         self._changes: list[Change] = []
         self._keys: dict[str, None] = {}
+        self._looks: dict[str, Callable[[], dict[str, Signal]]] = {}
+        self._portraits: OrderedDict[str, dict[str, Signal]] = OrderedDict()
         self._unacknowledged: dict[str, list[bytes]] = {}
         self._writing = asyncio.Lock()
 
@@ -196,6 +201,8 @@ class Worker:
                 self._second.offer(entry.sight.key, entry.sight.tokens)
             if change is not None:
                 self._changes.append(change)
+                if change.alerts:
+                    self._looks[change.key] = self._watch.portraying(change.key)
             if place % 16 == 0:
                 await asyncio.sleep(0)
         await self._write()
@@ -245,6 +252,11 @@ class Worker:
             await self._ledger.note(subject(change.key), change.note, change.lasts_s)
         now = self._clock.time()
         clusters = {cluster: None for key in keys if (cluster := self._watch.cluster_of(key)) is not None}
+        looks, self._looks = self._looks, {}
+        for key, look in looks.items():
+            self._portraits[key] = await asyncio.to_thread(look)
+            if len(self._portraits) > PORTRAITS:
+                self._portraits.popitem(last=False)
         reports = [self._report(key, now) for key in keys]
         reports += [self._watch.cluster(name, now) for name in clusters]
         await asyncio.gather(
@@ -260,7 +272,10 @@ class Worker:
 
     def _report(self, key: str, now: float) -> Report | None:
         report = self._watch.report(key, now)
-        return None if report is None else replace(report, signals=report.signals | self._second.signals(key))
+        if report is None:
+            return None
+        portrait = self._portraits.get(key, {})
+        return replace(report, signals={**report.signals, **self._second.signals(key), **portrait})
 
     async def _cool(self) -> None:
         while True:

@@ -26,3 +26,8 @@ def after(normal: Normal, spent: float) -> Normal:
 def ratio(normal: Normal, spent: float) -> float:
     """How many times the normal a period's spend is."""
     return spent / normal.now if normal.now > 0 else 0.0
+
+
+def p_value(normal: Normal, spent: float) -> float:
+    """P of such a spend or more where what is normal is no less than its mean: min(1, 1/ratio), by Markov."""
+    return min(1.0, 1.0 / max(ratio(normal, spent), 1e-300))

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.controls.test_scores import Classifier
 from tests.fakes.connection import FakeClient
 from tests.guarded import CHAT, Guarded
 from tests.prompts.corpora import Corpus, made_up
 from tests.prompts.sessions import ATTACKS, HONEST
 from tests.prompts.vocabulary import TEMPLATE_WORDS, tokenizer_file
-from tests.serving import ADMIN_TOKEN
+from tests.serving import ADMIN_TOKEN, tree
 
 pytestmark = pytest.mark.anyio
 
@@ -202,3 +203,36 @@ async def test_a_guard_that_watches_nothing_says_so() -> None:
     assert (await operator(guard, "risk/key/alice")).json["state"] == "normal"
     assert (await operator(guard, "alerts")).json["data"] == []
     assert (await operator(guard, "risk/key/alice/pin", {"state": "blocked"})).status == 400
+
+
+async def test_retries_classes_and_what_prompts_look_like_are_shown() -> None:
+    """A loop that comes back at once, sweeps a classifier's classes and then fills a template; beside honest keys."""
+    model = {"task": "classify", "upstream": "fake", "model": "m"}
+    upstream = Classifier([1.0, 0.0])
+    prompts = {"alpha": 1e-9}
+    limits = [{"per": "key", "of": "requests", "limit": 1, "every": "10s"}]
+    policies = {"public": {"prompts": prompts, "limits": limits}, "narrow": {}}
+    guard = Guarded(upstream, policies=policies, keys=KEYS, models={"chat": tree("")["models"]["chat"], "c": model})
+    source = random.Random(4)
+    for key in range(1, 12):
+        said = HONEST["mixed"](corpus(), random.Random(key), 60)
+        for text in said:
+            upstream.probs = [0.9, 0.1] if source.random() < 0.8 else [0.2, 0.8]
+            guard.clock.advance(30.0 + 30 * source.random())
+            asked = await guard.ask("/v1/classify", {"model": "c", "input": text}, key=KEYS[key]["secret"])
+            assert asked.status == 200
+    for place, text in enumerate(attack(60)):
+        upstream.probs = [0.52, 0.48] if place % 2 else [0.48, 0.52]
+        body = {"model": "c", "input": text}
+        while (await guard.ask("/v1/classify", body, key=KEYS[0]["secret"])).status == 429:
+            guard.clock.advance(0.5)
+    found = (await operator(guard, "risk/key/k0")).json["signals"]
+    assert found["retries"]["p"] < 1e-6
+    assert found["class_boundary"]["p"] < 1e-6
+    assert found["diversity"]["p"] <= 0.02
+    assert found["unlike_others"]["p"] <= 0.02
+    assert "topic_shift" in found
+    assert "coverage" in found
+    quiet = (await operator(guard, "risk/key/k3")).json["signals"]
+    assert "retries" not in quiet
+    assert quiet["unlike_others"]["p"] > 0.02

@@ -189,7 +189,8 @@ async def leak(port: int, texts: Labelled, strange: Labelled) -> tuple[list[Row]
             files, _ = await client.filled(store, items)
             answers = await asked_of(client, store, files, asked)
             # In a thread: a loop that stands still does not hear that a connection was closed meanwhile.
-            rows += await asyncio.to_thread(told, name, model(asked), answers, vectors)
+            anchors = await asyncio.to_thread(model, asked)
+            rows += await asyncio.to_thread(told, name, anchors, answers, vectors)
     failures = [f"{row['questions_of']} {row['told']}: {row['best']}" for row in rows if broken(row)]
     return rows, failures
 
