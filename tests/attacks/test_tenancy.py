@@ -163,7 +163,7 @@ def test_no_tenant_ever_sees_a_thing_of_anothers(steps: list[tuple[str, str, int
     asyncio.run(live())
 
 
-BUCKET_MS, SLOWER_S, PAIRS, TIMES = 25, 0.004, 25, 5
+BUCKET_MS, SLOWER_S, PAIRS, TIMES = 40, 0.015, 20, 5
 """A store of another's takes `SLOWER_S` longer to be refused than none, as it might on a busy disk."""
 
 
@@ -194,5 +194,5 @@ async def test_times_tell_anothers_store_from_none_bare_and_not_in_buckets(bucke
                     store = theirs if kind else f"vs_{secrets.token_hex(16)}"
                     times[kind].append(await refused_after(site, store))
                 found.append(told_apart(times))
-    # By chance alone one in a hundred: two of five once in 1,000 runs.
-    assert sum(found) == TIMES if told else sum(found) <= 2
+    # By chance alone one in a hundred: three of five once in 100,000 runs.
+    assert sum(found) >= 3 if told else sum(found) <= 2
