@@ -76,12 +76,11 @@ class Ingestion:
                     await self._look()
                 except GuardError:
                     return None, FIRST_PAUSE_S
-            now = self._clock.monotonic()
-            while self._turns:
+            if self._turns:
                 entry = self._turns.popleft()
-                if entry not in self._failed or self._failed[entry].again <= now:
-                    self._busy.add(entry)
-                    return entry, None
+                self._busy.add(entry)
+                return entry, None
+        now = self._clock.monotonic()
         return None, min((failed.again - now for failed in self._failed.values()), default=None)
 
     async def _look(self) -> None:
@@ -92,8 +91,10 @@ class Ingestion:
         except BaseException:
             self._new = True
             raise
+        now = self._clock.monotonic()
         self._failed = {entry: failed for entry, failed in self._failed.items() if entry in unfinished}
-        self._turns = deque(entry for entry in unfinished if entry not in self._busy)
+        early = {entry for entry, failed in self._failed.items() if failed.again > now}
+        self._turns = deque(entry for entry in unfinished if entry not in self._busy and entry not in early)
         if len(self._turns) > 1:
             self._poke.set()  # whoever rests may have missed what this one found
 

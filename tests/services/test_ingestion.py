@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
+from llmguard.clock import SystemClock
 from llmguard.services.ingestion import MAINTAIN_S, SERVER_ERROR, TRIES, Ingestion
 from llmguard.services.library import Embeddings, Library
 from similarity.library.database import LibraryError
@@ -95,6 +96,30 @@ async def test_a_model_that_fails_is_asked_again_later(made: Made) -> None:
     store, file = made.put("acme", "red dog")
     assert await working(made, "acme", store, file) == (Status.COMPLETED, None)
     assert made.clock.monotonic() >= 1 + 2 + 4
+
+
+async def test_files_that_wait_to_be_tried_again_are_left_alone_meanwhile(tmp_path: Path) -> None:
+    """By the real clock: nobody looks for them again and again."""
+    made = Made(tmp_path / "library")
+    made.ingestion = Ingestion(made.library, SystemClock())
+    made.words.failures = 1000
+    for text in ("red dog", "blue dog", "green dog"):
+        made.put("acme", text)
+    turns, looks = made.library.entries.turns, list[int]()
+
+    def looked() -> list[int]:
+        looks.append(1)
+        return turns()
+
+    with patch.object(made.library.entries, "turns", looked):
+        keeping = asyncio.ensure_future(made.ingestion.keep())
+        await asyncio.sleep(0.6)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    await made.embeddings.close()
+    await made.library.close()
+    assert len(made.words.asked) >= 1
+    assert len(looks) < 100
 
 
 async def test_a_model_that_stays_down_ends_the_file_with_a_reason(made: Made) -> None:
