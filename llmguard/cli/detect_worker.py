@@ -20,12 +20,14 @@ from llmguard.settings import Settings
 from llmguard.settings_file import load
 from llmguard.store import open_store
 from llmguard.store.redis_client import open_client
+from llmguard.upstreams.embedded.process import ENVIRONMENT
 
 log = logging.getLogger("llmguard")
 
 
 def run(config: Path, *, part: str, metrics_port: int | None) -> int:
     """Work until a signal ends it; the exit code."""
+    os.environ.update(ENVIRONMENT)  # before FAISS and torch are loaded, which read it
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("faiss").setLevel(logging.WARNING)  # which of its builds was loaded
     try:

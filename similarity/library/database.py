@@ -13,8 +13,8 @@ from pathlib import Path
 
 FILE = "similarity.sqlite3"
 BUSY_S = 10.0
-PAGES = -16_384
-"""Cache of a connection, in KiB."""
+PAGES = -4_096
+"""Cache of a connection, in KiB; each of some forty threads has one."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS stores (

@@ -55,6 +55,7 @@ class MiniLM:
 
     def of_ids(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """[texts, 384] of texts as the ids of their pieces; one that is not in the vocabulary counts as unknown."""
+        threads.use(threads.TEXT)
         size = len(self._weights["embeddings.word_embeddings.weight"])
         rows = [[FIRST, *(id if id < size else UNKNOWN for id in ids[: LONGEST - 2]), LAST] for ids in texts]
         width = max(map(len, rows))

@@ -7,7 +7,7 @@ TOKEN = 1
 saves, and on a busy machine many times more."""
 
 TEXT = 2
-"""For a whole prompt."""
+"""For a whole prompt, or for texts that nobody waits for."""
 
 SENTENCES = 1
 """For a batch of texts: who asks for vectors by the hundred keeps the guard busy beside, and a thread that waits for
