@@ -1,9 +1,10 @@
 """Noise of a classifier's answer that asking again, in other words or under another key, does not average away."""
 
 import unicodedata
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
+
+import msgspec
 
 from llmguard.decoding.coarse import UNSAID
 
@@ -13,8 +14,7 @@ HALF: Final = float(1 << 63)
 SIGNS: Final = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
-@dataclass(frozen=True, slots=True)
-class Noise:
+class Noise(msgspec.Struct, frozen=True):
     """The numbers that belong to a text under a key of at most 64 bytes.
 
     They are the same for every principal: together they learn no more than one.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import exp, floor, log
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from llmguard.outputs.noise import Noise
 from llmguard.outputs.privacy import randomised
 
@@ -40,8 +42,7 @@ class Reduction:
         return self.smoothing > 0 or self.epsilon is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What is told: the label, as an index, and as many probabilities as there are classes; they add up to 1."""
 
     label: int
@@ -140,8 +141,8 @@ def _bucket(winner: int, share: float, classes: int) -> Told:
 def _rounded(probs: Sequence[float], winner: int, top_k: int | None) -> Told:
     """Tenths, ten of them: each class its whole ones, those that are left to the largest remainders (Hamilton)."""
     seen = sum(probs) * SEEN
-    kept = [index for index, prob in enumerate(probs) if prob >= seen] or _likeliest(probs, TENTHS)
-    kept.sort(key=probs.__getitem__, reverse=True)
+    kept = [index for index, prob in enumerate(probs) if prob >= seen]
+    kept = sorted(kept, key=probs.__getitem__, reverse=True) if kept else _likeliest(probs, TENTHS)
     if kept[0] != winner:  # of equals
         kept.remove(winner)
         kept.insert(0, winner)

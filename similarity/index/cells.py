@@ -10,11 +10,16 @@ from similarity.index.scan import filled, nearest
 from similarity.index.threads import one_thread
 from similarity.vectors import Ids, Vectors
 
-TRAINING = 64
+LARGEST_CELLS, VECTORS_A_CELL = 4096, 64
+"""Cells, at most, and of the sample's vectors in each."""
+TRAINING = 32
 """Vectors a cell that are looked at to place the cells; fewer than 39 make FAISS warn."""
-LARGEST_CELLS = 2048
-SEARCHED_SHARE = 1 / 64
-SEARCHED_LEAST = 16
+TRAINED = 256
+"""The fewest, of which a code of eight bits is learnt."""
+ASKED, NEAREST, FOUND = 256, 10, 0.98
+"""By so many of the sample's vectors it is seen how many cells hold this share of their nearest."""
+SPARE, SEARCHED_LEAST = 2, 8
+"""Questions lie farther from texts than texts do from one another: so many times as many cells are read."""
 CODE_BYTES = 96
 WIDER_RANGE = 0.25
 """By how much sq8 codes reach past the values they were learnt from: later texts are about other things."""
@@ -23,19 +28,20 @@ WIDER_RANGE = 0.25
 class Cells:
     """sq8: a byte a dimension; pq: 96 bytes, whose scores are good for choosing candidates only."""
 
-    def __init__(self, kind: Kind, index: Any, newest: int = -1) -> None:
+    def __init__(self, kind: Kind, index: Any, read: int, newest: int = -1) -> None:
         self.kind = kind
         self._index = index
+        self._searched = read
         # Ids come from a counter: one past all before is new, and nothing has to be looked for.
         self._newest = newest
 
     @classmethod
     def trained(cls, kind: Kind, vectors: Vectors) -> "Cells":
         """An empty index whose cells lie as these vectors do; raises ValueError below 256 vectors."""
-        if len(vectors) < 256:
-            raise ValueError("cells are learnt from 256 vectors or more")
+        if len(vectors) < TRAINED:
+            raise ValueError(f"cells are learnt from {TRAINED} vectors or more")
         dimensions = vectors.shape[1]
-        cells = int(min(LARGEST_CELLS, max(4, 4 * len(vectors) ** 0.5), len(vectors) // TRAINING))
+        cells = max(4, min(LARGEST_CELLS, len(vectors) // VECTORS_A_CELL))
         coarse = faiss.IndexFlatIP(dimensions)
         index: Any
         if kind is Kind.SQ8:
@@ -47,13 +53,13 @@ class Cells:
             index = faiss.IndexIVFPQ(coarse, dimensions, cells, parts, 8, faiss.METRIC_INNER_PRODUCT)
             index.pq.cp.min_points_per_centroid = 1
         index.cp.min_points_per_centroid = 1
-        index.train(np.ascontiguousarray(vectors[:: max(1, len(vectors) // (cells * TRAINING))]))
-        return cls(kind, index)
+        index.train(np.ascontiguousarray(vectors[:: max(1, len(vectors) // max(TRAINED, cells * TRAINING))]))
+        return cls(kind, index, _needed(coarse, vectors))
 
     @classmethod
     def of(cls, kind: Kind, parts: Parts) -> "Cells":
         """From its parts."""
-        return cls(kind, faiss.deserialize_index(parts["index"]), int(parts["newest"][0]))
+        return cls(kind, faiss.deserialize_index(parts["index"]), int(parts["read"][0]), int(parts["newest"][0]))
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -80,7 +86,7 @@ class Cells:
             empty = np.empty((0, self._index.d), np.float32)
             return filled(np.empty(0, np.int64), *nearest(questions, empty, k), k)
         cells, share = int(self._index.nlist), 1 if allowed is None else max(1, len(self) // len(allowed))
-        read = min(cells, share * max(SEARCHED_LEAST, int(cells * SEARCHED_SHARE)))
+        read = min(cells, share * self._searched)
         found = self._read(questions, k, read, allowed)
         short = bool((found.ids[:, min(k, len(self)) - 1] < 0).any())
         return self._read(questions, k, cells, allowed) if short and read < cells else found
@@ -99,4 +105,23 @@ class Cells:
 
     def parts(self) -> Parts:
         """Copies."""
-        return {"index": faiss.serialize_index(self._index), "newest": np.asarray([self._newest], np.int64)}
+        numbers = {"read": self._searched, "newest": self._newest}
+        return {"index": faiss.serialize_index(self._index)} | {
+            name: np.asarray([number], np.int64) for name, number in numbers.items()
+        }
+
+
+def _needed(coarse: Any, sample: Vectors) -> int:
+    """How many cells a search reads, by where the nearest of some of the sample's vectors lie.
+
+    In a sample neighbours are farther apart than among all, so it is no underestimate for vectors of its kind.
+    """
+    asked = np.ascontiguousarray(sample[:: max(1, len(sample) // ASKED)][:ASKED])
+    _, near = faiss.knn(asked, sample, NEAREST + 1, metric=faiss.METRIC_INNER_PRODUCT)
+    _, order = coarse.search(asked, coarse.ntotal)
+    _, homes = coarse.search(np.ascontiguousarray(sample[near[:, 1:].ravel()]), 1)
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.arange(coarse.ntotal)[None], axis=1)
+    ranks = np.take_along_axis(places, homes.reshape(len(asked), NEAREST), axis=1)
+    needed = SPARE * (1 + int(np.quantile(ranks, FOUND)))
+    return min(int(coarse.ntotal), max(SEARCHED_LEAST, needed))

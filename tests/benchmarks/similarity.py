@@ -12,6 +12,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from similarity.catalogue import SAMPLE
 from similarity.embedding import Batches
 from similarity.index import Index, Kind, begun
 from similarity.snapshot import write
@@ -81,7 +82,7 @@ def nearest(questions: Vectors, count: int) -> np.ndarray:
 
 def measured(kind: Kind, count: int, questions: Vectors, truth: np.ndarray) -> list[Row]:
     """Ours, and FAISS's own index inside it asked directly."""
-    sample = np.concatenate([made(start, size)[:: max(1, count // 131_072)] for start, size in blocks(count)])
+    sample = np.concatenate([made(start, size)[:: max(1, count // SAMPLE)] for start, size in blocks(count)])
     start = time.perf_counter()
     index = begun(kind, sample)
     for at, size in blocks(count):
@@ -89,7 +90,7 @@ def measured(kind: Kind, count: int, questions: Vectors, truth: np.ndarray) -> l
     built_s = time.perf_counter() - start
     size = sum(part.nbytes for part in index.parts().values()) / count
     raw = index._index  # type: ignore[attr-defined]
-    parameters = faiss.SearchParametersIVF(nprobe=max(16, raw.nlist // 64))
+    parameters = faiss.SearchParametersIVF(nprobe=int(index.parts()["read"][0]))
     theirs = timed(lambda q: raw.search(q, 10, params=parameters)[1], questions, truth)
     ours = timed(lambda q: index.search(q, 10).ids, questions, truth)
     opened_s, resident = cold(index)

@@ -154,6 +154,20 @@ def test_only_a_graph_wears_out() -> None:
         assert index.worn() == (kind is Kind.HNSW)
 
 
+def test_as_many_cells_are_read_as_hold_the_nearest() -> None:
+    """Few where vectors lie in topics, nearly all where they lie anywhere; the nearest are found in both."""
+    strewn = unit(np.random.default_rng(3).normal(size=(4500, DIMENSIONS)))
+    read = []
+    for vectors in (topics(4500, DIMENSIONS, 3, spread=0.5, topics=60), strewn):
+        index = built(Kind.SQ8, np.arange(4000), vectors[:4000])
+        exact = built(Kind.FLAT, np.arange(4000), vectors[:4000])
+        found, truth = (one.search(vectors[4000:], 10).ids for one in (index, exact))
+        shared = [len(set(a) & set(b)) for a, b in zip(found.tolist(), truth.tolist(), strict=True)]
+        assert np.mean(shared) >= 9.5
+        read.append(int(index.parts()["read"][0]))
+    assert read[0] <= 16 < 40 <= read[1]
+
+
 def test_cells_are_not_learnt_from_a_handful() -> None:
     with pytest.raises(ValueError, match="256"):
         built(Kind.SQ8, np.arange(100), topics(100, DIMENSIONS, 2))
