@@ -6,7 +6,7 @@ Four kinds behind one protocol, chosen by size (`kind_for`). Figures of one core
 | --- | --- | --- | --- | --- |
 | flat | 0.04 ms at 2k, 0.2 ms at 10k, 2 ms at 50k | 1 | 1,550 | at once |
 | hnsw | 0.05 ms at 10k, 0.14 ms at 50k, 0.32 ms at 100k | 0.98 at 50k, 0.95 at 100k | 1,850 | with the next building |
-| sq8 | 0.08 ms at 50k, 0.11 ms at 100k | 0.97 | 392 | at once |
+| sq8 | 0.08 ms at 50k, 0.2 ms at 100k, 0.4 ms at 1M | 0.97 | 400 | at once |
 | pq | 0.09 ms at 50k, 0.13 ms at 100k | 0.88, 1 once scored again | 104 | at once |
 
 No index is safe to change while it is searched: the caller holds a lock.
