@@ -31,6 +31,8 @@ class Cells:
     def __init__(self, kind: Kind, index: Any, read: int, newest: int = -1) -> None:
         self.kind = kind
         self._index = index
+        self._places = faiss.IndexScalarQuantizer(index.d, faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT)
+        self._places.add(faiss.downcast_index(index.quantizer).reconstruct_n(0, index.nlist))
         self._searched = read
         # Ids come from a counter: one past all before is new, and nothing has to be looked for.
         self._newest = newest
@@ -92,11 +94,20 @@ class Cells:
         return self._read(questions, k, cells, allowed) if short and read < cells else found
 
     def _read(self, questions: Vectors, k: int, cells: int, allowed: Ids | None) -> Found:
-        """The best of so many cells."""
+        """The best of so many cells.
+
+        A lone question waits for the memory that all cells' places take, half of its time at 4096 of them: they are
+        read in bfloat16, which moves a score by 1e-4, a tenth of what the codes do.
+        """
+        one_thread()
+        near, homes = self._places.search(questions, cells)
         chosen = {} if allowed is None else {"sel": faiss.IDSelectorBatch(allowed)}
         parameters = faiss.SearchParametersIVF(nprobe=cells, **chosen)
-        one_thread()
-        scores, found = self._index.search(questions, k, params=parameters)
+        scores, found = np.empty((len(questions), k), np.float32), np.empty((len(questions), k), np.int64)
+        asked, read, best = map(faiss.swig_ptr, (questions, homes, scores))
+        self._index.search_preassigned_c(
+            len(questions), asked, k, read, faiss.swig_ptr(near), best, faiss.swig_ptr(found), False, parameters
+        )
         return Found(found, np.where(found >= 0, scores, -np.inf).astype(np.float32))
 
     def worn(self) -> bool:

@@ -1,4 +1,4 @@
-"""Chroma, asked one question at a time; run by the Python of its own home: `python chroma.py VECTORS QUESTIONS`.
+"""Chroma, asked one question at a time; run by the Python of its own home: `chroma.py VECTORS QUESTIONS EF_SEARCH`.
 
 The files hold float32 [n, d] as NumPy keeps them; a line of JSON: ids found, milliseconds each, seconds of building.
 """
@@ -13,10 +13,11 @@ import numpy as np
 BATCH, FOUND = 5000, 10
 
 
-def main(vectors: str, questions: str) -> None:
-    """Build in memory, then ask."""
+def main(vectors: str, questions: str, ef_search: str) -> None:
+    """Build in memory, then ask; a collection keeps the breadth that it was created with."""
     client = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
-    collection = client.create_collection("vectors", configuration={"hnsw": {"space": "ip"}}, embedding_function=None)
+    configuration = {"hnsw": {"space": "ip", "ef_search": int(ef_search)}}
+    collection = client.create_collection("vectors", configuration=configuration, embedding_function=None)
     rows, start = np.load(vectors), time.perf_counter()
     for at in range(0, len(rows), BATCH):
         some = rows[at : at + BATCH]
