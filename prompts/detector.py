@@ -10,7 +10,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import log10
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,7 @@ class Signal:
     p: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What is known of a principal after a prompt.
 
     `scored` is false for an empty prompt and for a repeat. `log10_e` is that of the principal's

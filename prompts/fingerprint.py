@@ -13,14 +13,19 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
+from prompts.compiled import READ_16, compiled
 from prompts.tokens import COMMON
 
 VERSION = 1
 """To be raised when the rows are made otherwise."""
 
 DIMENSIONS = 256
+DIRECTIONS = 1 << 13
+"""Of tokens by chance: 2 MiB, so that those of a prompt's words are near at hand."""
+
 SKETCH = 64
 SHARED = 2
 """Leading directions that the tokens of any text share, and that tell texts apart least."""
@@ -39,18 +44,23 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 @dataclass(frozen=True, slots=True)
 class StaticEmbedding:
-    """rows: [vocabulary, DIMENSIONS]; scale: [vocabulary], what a row is to be multiplied by, weight included."""
+    """rows: [n, DIMENSIONS], the i-th for tokens i, i + n, …; scale: [vocabulary], a token's factor with its weight."""
 
     rows: NDArray[np.int8]
     scale: Vector
 
     def vector(self, ids: Sequence[int] | NDArray[np.uint16]) -> Vector:
         """[DIMENSIONS] of L2 norm 1 for a text's token ids; all zeros for none that the vocabulary holds."""
-        index = np.asarray(ids, np.intp)
-        index = index[index < len(self.rows)]
-        found: Vector = self.scale[index] @ self.rows[index].astype(np.float32)
-        norm = float(np.sqrt(found @ found))
-        return found / np.float32(norm) if norm > 0 else found
+        found: Vector = self.vectors([np.asarray(ids, np.uint16)])[0]
+        return found
+
+    def vectors(self, prompts: Sequence[NDArray[np.uint16]]) -> Vector:
+        """[n, DIMENSIONS] of n texts."""
+        found = np.zeros((len(prompts), self.rows.shape[1]), np.float32)
+        if len(prompts):
+            ends = np.cumsum([len(ids) for ids in prompts])
+            _weigh(self.rows, self.scale, np.concatenate(prompts), ends, found)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +98,10 @@ def hashed(bits: Vector) -> StaticEmbedding:
     """The static embedding that needs no encoder: a direction by chance for each token, weighted by what it tells.
 
     bits: of each token. It tells shared words, in any language, and no meaning: two texts'
-    cosine is that of their weighted tokens within 1/√DIMENSIONS (Johnson, Lindenstrauss, 1984).
+    cosine is that of their weighted tokens within 1/√DIMENSIONS (Johnson, Lindenstrauss, 1984). One
+    word in DIRECTIONS has another's direction.
     """
-    rows = np.random.default_rng(VERSION).integers(-127, 128, (len(bits), DIMENSIONS)).astype(np.int8)
+    rows = np.random.default_rng(VERSION).integers(-127, 128, (DIRECTIONS, DIMENSIONS), np.int8)
     return StaticEmbedding(rows, (np.minimum(bits, RARE) / (127 * RARE)).astype(np.float32))
 
 
@@ -138,6 +149,37 @@ def alike(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> float:
     Its standard error is √(J(1 - J)/SKETCH), at most 0.0625.
     """
     return float((first == second).mean())
+
+
+@compiled(
+    types.void(
+        types.Array(types.int8, 2, "C", readonly=True),
+        types.Array(types.float32, 1, "C", readonly=True),
+        READ_16,
+        types.Array(types.int64, 1, "C"),
+        types.Array(types.float32, 2, "C"),
+    )
+)
+def _weigh(
+    rows: NDArray[np.int8], scale: Vector, ids: NDArray[np.uint16], ends: NDArray[np.int64], found: Vector
+) -> None:
+    """Add up the weighed rows of those tokens of each text that have one, and bring the sums to norm 1."""
+    start = 0
+    for text in range(len(ends)):
+        total = found[text]
+        for token in ids[start : ends[text]]:
+            if token < len(scale):
+                weight, row = scale[token], rows[token % len(rows)]
+                for place in range(len(total)):
+                    total[place] += weight * row[place]
+        start = ends[text]
+        squares = np.float32(0)
+        for value in total:
+            squares += value * value
+        if squares > 0:
+            factor = np.float32(1) / np.sqrt(squares)
+            for place in range(len(total)):
+                total[place] *= factor
 
 
 def _said(word: str) -> bool:

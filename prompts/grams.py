@@ -10,7 +10,10 @@ chance, one time in some thousand. A count is never too low below FULL.
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
+
+from prompts.compiled import READ_16, READ_64, WRITE_8, WRITE_64, compiled
 
 FULL = 255
 RUN = 4
@@ -55,19 +58,9 @@ class Hashes:
 
     def of(self, ids: Ids) -> Mixed:
         """[n - 1 pairs, then n - 3 runs] of a prompt of n tokens, or none of either."""
-        words = self._words[ids]
-        n = len(words)
+        n = len(ids)
         found = np.empty(max(n - 1, 0) + max(n - 3, 0), np.uint64)
-        if n > 1:
-            pairs = found[: n - 1]
-            np.multiply(words[:-1], _FIRST, out=pairs)
-            pairs += words[1:]
-            if n > 3:
-                runs = found[n - 1 :]
-                np.multiply(pairs[:-2], _SECOND, out=runs)
-                runs += pairs[2:]
-            found ^= found >> _HALF
-            found *= _GOLDEN
+        _hashed(self._words, ids, found)
         return found
 
     def words(self, ids: Ids) -> Mixed:
@@ -116,30 +109,24 @@ class Grams:
 
     def any_known(self, mixed: Mixed) -> bool:
         """Whether any of these pairs or tokens was put in."""
-        patterns = self._hashes.patterns[mixed & _PATTERNS]
+        patterns = self._hashes.patterns
         # The newest segment is the largest, and knows most.
-        for segment in reversed(self._segments):
-            found = segment.words[mixed >> segment.words_shift]
-            found &= patterns
-            if (found == patterns).any():
+        for segment in reversed(self._segments):  # noqa: SIM110 - a generator takes longer than the look
+            if _knows(segment.words, segment.words_shift, patterns, mixed):
                 return True
         return False
 
     def counts(self, runs: Mixed) -> Counts:
         """How many prompts were put in with each of these runs, FULL for more."""
-        first, *others = self._segments
-        found: Counts = first.counts[runs >> first.counts_shift]
-        for segment in others:
-            more = segment.counts[runs >> segment.counts_shift]
-            # A sum that wraps is smaller than its parts.
-            found += more
-            found[found < more] = FULL
+        found = np.zeros(len(runs), np.uint8)
+        for segment in self._segments:
+            _counted(segment.counts, segment.counts_shift, runs, found)
         return found
 
     def mark(self, pairs: Mixed) -> None:
         """Put in pairs or tokens of the last prompt."""
         segment = self._segments[-1]
-        np.bitwise_or.at(segment.words, pairs >> segment.words_shift, self._hashes.patterns[pairs & _PATTERNS])
+        _mark(segment.words, segment.words_shift, self._hashes.patterns, pairs)
 
     def put(self, pairs: Mixed, runs: Mixed | None) -> None:
         """Put in a prompt's pairs, and one count for each of its runs, however often it holds one."""
@@ -150,10 +137,7 @@ class Grams:
         segment.room -= len(pairs)
         self.mark(pairs)
         if runs is not None and len(runs):
-            places = runs >> segment.counts_shift
-            counts = segment.counts[places]
-            # The same cell twice is written twice with one value: a prompt counts once.
-            segment.counts[places] = counts + (counts < FULL)
+            _count(segment.counts, segment.counts_shift, runs)
 
     def _next(self, last: Segment) -> Segment:
         held = sum(one.prompts for one in self._segments)
@@ -162,3 +146,51 @@ class Grams:
         segment = Segment(min(STEP * last.size, self._largest))
         self._segments.append(segment)
         return segment
+
+
+@compiled(types.void(READ_64, READ_16, WRITE_64))
+def _hashed(words: Mixed, ids: Ids, found: Mixed) -> None:
+    """Fill in the hashes of pairs, then of runs."""
+    n = len(ids)
+    for place in range(n - 1):
+        found[place] = words[ids[place]] * _FIRST + words[ids[place + 1]]
+    for place in range(n - 3):
+        found[n - 1 + place] = found[place] * _SECOND + found[place + 2]
+    for place in range(len(found)):
+        found[place] = (found[place] ^ (found[place] >> _HALF)) * _GOLDEN
+
+
+@compiled(types.boolean(READ_64, types.uint64, READ_64, READ_64))
+def _knows(words: Mixed, shift: np.uint64, patterns: Mixed, mixed: Mixed) -> bool:
+    """Whether all bits of any of these are in a filter."""
+    for one in mixed:
+        pattern = patterns[one & _PATTERNS]
+        if words[one >> shift] & pattern == pattern:
+            return True
+    return False
+
+
+@compiled(types.void(WRITE_64, types.uint64, READ_64, READ_64))
+def _mark(words: Mixed, shift: np.uint64, patterns: Mixed, mixed: Mixed) -> None:
+    """Put the bits of these in a filter."""
+    for one in mixed:
+        words[one >> shift] |= patterns[one & _PATTERNS]
+
+
+@compiled(types.void(WRITE_8, types.uint64, READ_64, WRITE_8))
+def _counted(counts: Counts, shift: np.uint64, runs: Mixed, found: Counts) -> None:
+    """Add what a filter counted of each, up to FULL."""
+    for place in range(len(runs)):
+        total = np.int64(found[place]) + np.int64(counts[runs[place] >> shift])
+        found[place] = total if total < FULL else FULL
+
+
+@compiled(types.void(WRITE_8, types.uint64, READ_64))
+def _count(counts: Counts, shift: np.uint64, runs: Mixed) -> None:
+    """One more of each; the same cell twice is written twice with one value: a prompt counts once."""
+    more = np.empty(len(runs), np.uint8)
+    for place in range(len(runs)):
+        count = counts[runs[place] >> shift]
+        more[place] = count + 1 if count < FULL else FULL
+    for place in range(len(runs)):
+        counts[runs[place] >> shift] = more[place]

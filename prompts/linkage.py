@@ -13,8 +13,11 @@ under the condition of `evidence`, held by the pooled prompts of honest keys.
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
+from prompts.compiled import READ_64, WRITE_64, compiled
+from prompts.grams import Mixed
 from prompts.prompt import Said
 from prompts.signals import spans
 from prompts.tokens import Tokens
@@ -36,7 +39,7 @@ FORGOTTEN = 0.1
 MEMBERS = 256
 """Keys of one cluster, at most: a cluster that took in everyone would say nothing."""
 
-_NUMBERS = np.uint64(0xFFFFFF)
+_NUMBERS, _NOBODY = np.uint64(0xFFFFFF), np.uint64(0)
 
 
 @dataclass(slots=True)
@@ -106,18 +109,9 @@ class Linkage:
         known.meetings *= KEPT
         if known.meetings < FORGOTTEN:
             known.met.clear()
-        cells = runs >> self._shift
-        holders = self._last[cells]
-        own = np.uint64(known.number + 1)
-        self._last[cells] = runs & ~_NUMBERS | own
-        # A cell that another run has taken says nothing of this one.
-        holders ^= runs
-        same = holders <= _NUMBERS
-        if np.count_nonzero(same) >= FEWEST:
-            holders ^= runs & _NUMBERS
-            others = same & (holders != own)
-            if np.count_nonzero(others) >= FEWEST:
-                self._meet(known, said, holders, others)
+        holders = np.empty(len(runs), np.uint64)
+        if _held(self._last, self._shift, runs, np.uint64(known.number + 1), holders) >= FEWEST:
+            self._meet(known, said, holders)
         return before
 
     def met(self, key: str) -> bool:
@@ -142,10 +136,11 @@ class Linkage:
             known.tags |= tags
         return known
 
-    def _meet(self, known: Linked, said: Said, holders: NDArray[np.uint64], others: NDArray[np.bool_]) -> None:
-        bits: list[float] = self._bits[said.ids].tolist()
-        if spans.longest(others.view(np.uint8), bits, 1) <= MEETING_BITS:
+    def _meet(self, known: Linked, said: Said, holders: NDArray[np.uint64]) -> None:
+        others = holders > 0
+        if spans.longest(others.view(np.uint8), self._bits, said.ids, 1) <= MEETING_BITS:
             return
+        bits: list[float] = self._bits[said.ids].tolist()
         shared: dict[int, float] = {}
         for place in np.flatnonzero(others).tolist():
             number = int(holders[place]) - 1
@@ -180,3 +175,18 @@ class Linkage:
             self._roots[b] = a
             self._under[a] += self._under[b]
             self._under[b] = []
+
+
+@compiled(types.int64(WRITE_64, types.uint64, READ_64, types.uint64, WRITE_64))
+def _held(last: Mixed, shift: np.uint64, runs: Mixed, own: np.uint64, holders: Mixed) -> int:
+    """Which other key held each run last, 0 for none, and of how many that is so; they are one's own then."""
+    others = 0
+    for place in range(len(runs)):
+        run, held = runs[place], last[runs[place] >> shift]
+        # A cell that another run has taken says nothing of this one.
+        number = held & _NUMBERS if (held ^ run) <= _NUMBERS else _NOBODY
+        holders[place] = number if number != own else _NOBODY
+        others += holders[place] != _NOBODY
+    for run in runs:
+        last[run >> shift] = run & ~_NUMBERS | own
+    return others

@@ -1,12 +1,13 @@
 """A prompt as it is compared: by itself, and against one window."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
-from prompts.grams import Ids, Mixed
+from prompts.compiled import READ_16, WRITE_16, WRITE_32, WRITE_64, compiled, several
+from prompts.grams import Hashes, Ids, Mixed
 
 KEPT = 192
 """Tokens of a prompt that count for pairs, runs and edits: the first ones."""
@@ -17,24 +18,26 @@ ENDS = 32
 PLACES = 256
 """Bits of a prompt's outline."""
 
+IDS = 1 << 16
+
 Outline = NDArray[np.uint64]
 
 
 class Said(NamedTuple):
     """What of a prompt does not depend on who sent it.
 
-    ids: [n] the tokens that count; length: all its tokens, at least 1; ends: [2·ENDS] its first
-    tokens, then its last ones from the end, zeros beyond its length; corners: its first two
-    tokens, its last two, and the first with the last; hashes: n - 1 of pairs and, from there
-    on, n - 3 of runs of four; outline: [PLACES/64] a bit for each token, by its id; missing: the
-    distinct tokens less the bits of the outline.
+    ids: [n] the tokens that count; length: all its tokens, at least 1; size: the distinct ones of
+    those that count; ends: [2·ENDS] its first tokens, then its last ones from the end, zeros
+    beyond its length; corners: [3] its first two tokens, its last two, and the first with the
+    last; hashes: n - 1 of pairs and, from there on, n - 3 of runs of four; outline: [PLACES/64] a
+    bit for each token, by its id; missing: the distinct tokens less the bits of the outline.
     """
 
     ids: Ids
     length: int
-    words: frozenset[int]
+    size: int
     ends: Ids
-    corners: tuple[int, int, int]
+    corners: NDArray[np.uint32]
     hashes: Mixed
     outline: Outline
     missing: int
@@ -51,22 +54,39 @@ class Said(NamedTuple):
         return self.hashes[len(self.ids) - 1 :]
 
 
-def said(ids: Sequence[int], hashes: Mixed, kept: Ids) -> Said:
-    """A prompt of at least one token; `kept` are its first KEPT, as hashed."""
-    whole = np.array(ids, np.uint16) if len(ids) > len(kept) else kept
-    first, last = ids[0], ids[-1]
-    second, before = (ids[1], ids[-2]) if len(ids) > 1 else (0, 0)
-    ends = np.zeros(2 * ENDS, np.uint16)
-    size = min(len(ids), ENDS)
-    ends[:size] = whole[:size]
-    ends[ENDS : ENDS + size] = whole[: -size - 1 : -1]
-    words = frozenset(ids[:KEPT])
-    marks = np.zeros(PLACES, np.bool_)
-    marks[kept & 0xFF] = True
-    outline = np.packbits(marks).view(np.uint64)
-    corners = (first << 16 | second, last << 16 | before, first << 16 | last)
-    missing = len(words) - int(np.count_nonzero(marks))
-    return Said(kept, len(ids), words, ends, corners, hashes, outline, missing, hash(whole.tobytes()))
+def said(whole: Ids, hashes: Hashes) -> Said:
+    """A prompt of at least one token."""
+    kept = whole[:KEPT]
+    ends, corners = np.zeros(2 * ENDS, np.uint16), np.empty(3, np.uint32)
+    outline = np.zeros(PLACES // 64, np.uint64)
+    size, marks = _outlined(whole, len(kept), ends, corners, outline)
+    digest = hash(whole.tobytes())
+    return Said(kept, len(whole), size, ends, corners, hashes.of(kept), outline, size - marks, digest)
+
+
+@compiled(several(types.int64, types.int64)(READ_16, types.int64, WRITE_16, WRITE_32, WRITE_64))
+def _outlined(whole: Ids, kept: int, ends: Ids, corners: NDArray[np.uint32], outline: Outline) -> tuple[int, int]:
+    """Fill in what a prompt is found by; the distinct ones of its first `kept` tokens, and the outline's bits."""
+    n = len(whole)
+    for place in range(min(n, ENDS)):
+        ends[place], ends[ENDS + place] = whole[place], whole[n - 1 - place]
+    second, before = (whole[1], whole[n - 2]) if n > 1 else (np.uint16(0), np.uint16(0))
+    first, last = np.uint32(whole[0]), np.uint32(whole[n - 1])
+    corners[0], corners[1], corners[2] = first << 16 | second, last << 16 | before, first << 16 | last
+    met = np.zeros(IDS // 64, np.uint64)
+    size = marks = 0
+    for token in whole[:kept]:
+        bit = np.uint64(1) << np.uint64(token & 63)
+        if not met[token >> 6] & bit:
+            met[token >> 6] |= bit
+            size += 1
+            if not outline[(token & 255) >> 6] & bit:
+                outline[(token & 255) >> 6] |= bit
+                marks += 1
+    return size, marks
+
+
+STRATA = 3
 
 
 def by_length(length: int) -> int:

@@ -6,14 +6,14 @@
 4. Keep     the prompt; the oldest goes.
 """
 
-from collections.abc import Sequence
+from array import array
 
 import numpy as np
 
 from prompts.evidence import Channels
-from prompts.grams import Hashes
+from prompts.grams import Hashes, Ids
 from prompts.normalise import fold, shortened, without_courtesy
-from prompts.prompt import KEPT, Said, by_length, said
+from prompts.prompt import STRATA, Said, by_length, said
 from prompts.signals import affixes, brevity, chains, novelty, spans
 from prompts.tokens import Tokens
 from prompts.window import Joined, Window
@@ -30,7 +30,7 @@ FEW = 24
 """Tokens of a prompt below which its single tokens are remembered."""
 
 
-def ids_of(text: str, tokens: Tokens) -> list[int]:
+def ids_of(text: str, tokens: Tokens) -> Ids:
     """The ids of what a user said, as it is compared: folded, without courtesies, shortened where it is long."""
     return tokens.ids(without_courtesy(fold(shortened(text))))
 
@@ -41,18 +41,17 @@ class Scorer:
     def __init__(self, tokens: Tokens, channels: Channels) -> None:
         self.tokens = tokens
         self.hashes = Hashes(tokens.size)
-        self._channels = channels
+        self._offsets, self._size = channels.offsets, channels.size
+        # The codes of a miss in the channels that go by length.
+        self._missed = [[offset + stratum for offset in channels.offsets[:NOVELTY]] for stratum in range(STRATA)]
 
     def read(self, text: str) -> Said | None:
         """What a user said, as it is compared; None for a text of nothing."""
         return self.said(ids_of(text, self.tokens))
 
-    def said(self, ids: Sequence[int]) -> Said | None:
+    def said(self, ids: "Ids | array[int]") -> Said | None:
         """The same of a text's ids, as `ids_of` gives them; None for none."""
-        if not ids:
-            return None
-        kept = np.array(ids[:KEPT], np.uint16)
-        return said(ids, self.hashes.of(kept), kept)
+        return said(np.asarray(ids, np.uint16), self.hashes) if len(ids) else None
 
     def events(self, window: Window, said: Said) -> list[int] | None:
         """The events of a prompt, which the window then holds; None for a repeat."""
@@ -66,7 +65,7 @@ class Scorer:
     def absorb(self, window: Window, other: Window, count: int) -> None:
         """Put the last prompts of another window into this one, but for the very last, and score nothing."""
         for ids in other.latest(count + 1)[:-1]:
-            past = said(ids.tolist(), self.hashes.of(ids), ids)
+            past = said(ids, self.hashes)
             if not window.holds(past.digest):
                 self._keep(window, past, window.join(past))
 
@@ -78,27 +77,29 @@ class Scorer:
 
     def _events(self, window: Window, said: Said, joined: Joined) -> list[int]:
         """A code for each channel that scores the prompt: its place, and `size` more for a hit."""
-        offsets, size = self._channels.offsets, self._channels.size
+        offsets, size = self._offsets, self._size
         seen, length = window.seen, said.length
         stratum = by_length(length)
-        found: list[tuple[int, int, bool]] = []
+        found: list[int] = []
         if joined.place == 1:
             bits = self.tokens.bits
             spanned = spans.hits(window.grams.counts(said.runs), bits, said.ids)
-            hits = (*affixes.hits(*window.affixes(said, bits, affixes.MOST)), *spanned)
-            found = [(i, stratum, hit) for i, hit in enumerate(hits) if seen >= LEAST_SEEN[i]]
+            hits = (*affixes.hits(*window.affixes(said, bits, affixes.LEAST, affixes.MOST)), *spanned)
+            missed = zip(self._missed[stratum], LEAST_SEEN, hits, strict=True)
+            found = [code + size * hit for code, least, hit in missed if seen >= least]
         if novelty.scored(length, seen):
-            told = said.pairs[self.tokens.begins[said.ids[1:]]]
-            found.append((NOVELTY, novelty.stratum(seen), bool(len(told)) and not window.grams.any_known(told)))
+            told = novelty.told(said.pairs, said.ids, self.tokens.begins)
+            hit = bool(len(told)) and not window.grams.any_known(told)
+            found.append(offsets[NOVELTY] + novelty.stratum(seen) + size * hit)
         if brevity.scored(seen):
             short, new = self._brevity(window, said)
             recent = brevity.stratum(seen)
-            found += [(BREVITY, recent, short), (BREVITY + 1, recent, new)]
-        found.append((CHAINS, 0, chains.back_to_head(joined)))
-        found.append((CHAINS + 1, stratum, chains.star(joined)))
+            found += [offsets[BREVITY] + recent + size * short, offsets[BREVITY + 1] + recent + size * new]
+        found.append(offsets[CHAINS] + size * chains.back_to_head(joined))
+        found.append(offsets[CHAINS + 1] + stratum + size * chains.star(joined))
         if chains.has_kin(joined):
-            found.append((CHAINS + 2, stratum, chains.scattered(joined)))
-        return [offsets[channel] + stratum + size * hit for channel, stratum, hit in found]
+            found.append(offsets[CHAINS + 2] + stratum + size * chains.scattered(joined))
+        return found
 
     def _brevity(self, window: Window, said: Said) -> tuple[bool, bool]:
         if said.length > brevity.LENGTH:

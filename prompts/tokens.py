@@ -16,6 +16,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from prompts.grams import Ids
+from prompts.words import Words
+
 LONGEST = 512
 """Tokens of a text that are kept: the first 448 and the last 64 of a longer one."""
 
@@ -28,7 +31,6 @@ IDS = 0xFFFF
 WORD = 7.0
 """Bits of a word that is not in the vocabulary: a low guess, about that of the hundredth of a language's words."""
 
-_ASCII = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 _WORDS = re.compile(r"[぀-ヿ㐀-鿿豈-﫿]|[^\W_぀-ヿ㐀-鿿豈-﫿]+|[^\w\s]|_")
 _LONGEST_WORD = 100
 _TAIL = 64
@@ -105,12 +107,15 @@ class Tokens:
         self.begins: NDArray[np.bool_] = np.ones(IDS, bool)
         self.begins[[index for word, index in vocabulary.items() if word.startswith("##")]] = False
         self._pieces: Callable[[str], tuple[int, ...]] = Pieces(vocabulary).__getitem__
+        self._words = Words(self._pieces)
 
-    def ids(self, folded: str) -> list[int]:
+    def ids(self, folded: str) -> Ids:
         """The ids of a folded text, at most LONGEST."""
-        words = (_ASCII if folded.isascii() else _WORDS).findall(folded)
-        found = list(chain.from_iterable(map(self._pieces, words)))
-        return found if len(found) <= LONGEST else found[: LONGEST - _TAIL] + found[-_TAIL:]
+        if folded.isascii():
+            found = self._words.ids(folded)
+        else:
+            found = np.array(list(chain.from_iterable(map(self._pieces, _WORDS.findall(folded)))), np.uint16)
+        return found if len(found) <= LONGEST else np.concatenate([found[: LONGEST - _TAIL], found[-_TAIL:]])
 
 
 def bits(size: int) -> NDArray[np.float32]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
+from prompts.compiled import READ_16, READ_64, READ_BITS, compiled, several
 from prompts.grams import Grams, Hashes, Ids
-from prompts.prompt import ENDS, PLACES, Outline, Said
+from prompts.prompt import ENDS, IDS, PLACES, Outline, Said
 
 LOOK_BACK = 8
 """Prompts back that a chain of edits is followed; kin are looked for in the whole window."""
@@ -21,16 +23,25 @@ MOST_KIN = 12
 
 Bits = NDArray[np.float32]
 Places = NDArray[np.int64]
+Sizes = NDArray[np.int16]
+
+_OUTLINES, _ENDS, _CORNERS = (types.Array(kind, 2, "C") for kind in (types.uint64, types.uint16, types.uint32))
+_NO_CHAINS = np.zeros(0, np.int32)
+_SIZES = types.Array(types.int16, 1, "C")
+_PAIRS, _FOURS, _BYTES, _SUM = (
+    np.uint64(x) for x in (0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F, 0x0101010101010101)
+)
+_ONE, _TWO, _FOUR, _TOP = (np.uint64(x) for x in (1, 2, 4, 56))
 
 
 @dataclass(slots=True)
 class Chain:
-    """Prompts that are edits of one another: how many, and the token sets of the first and the last."""
+    """Prompts that are edits of one another: how many, and the tokens of the first and the last."""
 
     index: int
     members: int
-    head: frozenset[int]
-    last: frozenset[int]
+    head: Ids
+    last: Ids
 
 
 class Joined(NamedTuple):
@@ -51,8 +62,8 @@ class Joined(NamedTuple):
 class Window:
     """At most `capacity` distinct prompts of one principal, the oldest forgotten first.
 
-    `seen` counts every distinct prompt ever added. Memory: 188 bytes a prompt in arrays, two
-    bytes a token up to KEPT, about 170 for the Python objects, and what `grams` takes.
+    `seen` counts every distinct prompt ever added. Memory: 196 bytes a prompt in arrays, two
+    bytes a token up to KEPT, about 40 for the Python objects, and what `grams` takes.
     """
 
     __slots__ = (
@@ -62,7 +73,6 @@ class Window:
         "_digests",
         "_ends",
         "_ids",
-        "_known",
         "_lengths",
         "_next_chain",
         "_outlines",
@@ -77,100 +87,84 @@ class Window:
         self.grams = Grams(hashes, capacity)
         self.seen = 0
         self._next_chain = 0
-        self._known: set[int] = set()
-        self._digests: list[int] = []
         self._ids: list[bytes] = []
-        self._recent: deque[tuple[frozenset[int], Chain]] = deque(maxlen=LOOK_BACK)
+        self._recent: deque[tuple[Ids, Chain]] = deque(maxlen=LOOK_BACK)
         size = min(16, capacity)
+        self._digests: Places = np.zeros(size, np.int64)
         self._ends: Ids = np.zeros((size, 2 * ENDS), np.uint16)
         self._lengths: NDArray[np.int16] = np.zeros(size, np.int16)
         self._sizes: NDArray[np.int16] = np.zeros(size, np.int16)
         self._chains: NDArray[np.int32] = np.zeros(size, np.int32)
-        self._corners: NDArray[np.uint32] = np.zeros((3, size), np.uint32)
-        self._outlines: Outline = np.zeros((PLACES // 64, size), np.uint64)
+        self._corners: NDArray[np.uint32] = np.zeros((size, 3), np.uint32)
+        self._outlines: Outline = np.zeros((size, PLACES // 64), np.uint64)
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def holds(self, digest: int) -> bool:
         """Whether a prompt of this digest is in the window."""
-        return digest in self._known
+        return _holds(self._digests, len(self._ids), digest)
 
     def join(self, said: Said) -> Joined:
         """The chain that a prompt belongs to, as yet without it, and its kin: `add` puts it there.
 
         That is the chain of the most similar of the last LOOK_BACK, or a new one.
         """
-        words, found, best, last = said.words, None, 0.0, 0.0
+        ids, found, best, last = said.ids, None, 0.0, 0.0
         kin: list[float] = []
         recent = 0
         for back in self._outlined(said):
             if back < LOOK_BACK:
                 other, chain = self._recent[-1 - back]
-                similarity = jaccard(words, other)
+                similarity = jaccard(ids, other)
                 if similarity >= ALIKE and similarity > best:
                     found, best = chain, similarity
             else:
                 place = (self.seen - 1 - back) % self._capacity
-                similarity = jaccard(words, frozenset(memoryview(self._ids[place]).cast("H")))
+                similarity = jaccard(ids, np.frombuffer(self._ids[place], np.uint16))
             if similarity >= KIN:
                 kin.append(similarity)
                 recent += back < LOOK_BACK
                 last = similarity if back == 0 else last
         star = recent if max(kin[:recent], default=0.0) > last else 0
         if found is None:
-            return Joined(Chain(self._next_chain, 0, words, words), 1, 1.0, 1.0, tuple(kin), star)
-        to_head, to_previous = jaccard(words, found.head), jaccard(words, found.last)
+            return Joined(Chain(self._next_chain, 0, ids, ids), 1, 1.0, 1.0, tuple(kin), star)
+        to_head, to_previous = jaccard(ids, found.head), jaccard(ids, found.last)
         return Joined(found, found.members + 1, to_head, to_previous, tuple(kin), star)
 
-    def affixes(self, said: Said, bits: Bits, most: int) -> tuple[Bits, NDArray[np.int32], Places]:
+    def affixes(self, said: Said, bits: Bits, least: float, most: int) -> tuple[Bits, NDArray[np.int32], Places]:
         """What the kept prompts share with a new one, in bits of common head and tail, their chains and ages.
 
-        Only those that share two tokens at their ends, and the `most` that share the most.
+        Only those that share two tokens at their ends and more than `least`, and the `most` that share the most.
         """
-        count = len(self._ids)
-        first, second, third = self._corners[:, :count]
-        close = first == said.corners[0]
-        close |= second == said.corners[1]
-        close |= third == said.corners[2]
-        rows: Places = close.nonzero()[0]
+        rows, shared = _sharing(
+            self._corners, self._ends, self._lengths, len(self._ids), said.corners, said.ends, said.length, bits, least
+        )
         if not len(rows):
-            return np.zeros(0, np.float32), np.zeros(0, np.int32), rows
-        shorter = np.minimum(self._lengths[rows], said.length)
-        same = self._ends[rows] == said.ends
-        # Zeros equal zeros, so a prompt's length is the limit.
-        head = np.minimum(_leading(same[:, :ENDS]), shorter)
-        # A head and a tail that meet are not counted twice.
-        tail = np.minimum(_leading(same[:, ENDS:]), shorter - head)
-        told = bits[said.ends]
-        shared = _running(told[:ENDS])[head] + _running(told[ENDS:])[tail]
+            return shared, _NO_CHAINS, rows
         if len(rows) > most:
             kept = np.argpartition(shared, len(rows) - most)[-most:]
             shared, rows = shared[kept], rows[kept]
-        return shared, self._chains[rows], self._back(rows) + 1
+        return shared, self._chains[rows], (self.seen - 1 - rows) % self._capacity + 1
 
     def add(self, said: Said, joined: Joined) -> None:
         """Keep a prompt; the oldest makes room for it."""
         chain = joined.chain
         if joined.place == 1:
             self._next_chain += 1
-        chain.members, chain.last = joined.place, said.words
-        self._recent.append((said.words, chain))
+        chain.members, chain.last = joined.place, said.ids
+        self._recent.append((said.ids, chain))
         place = self.seen % self._capacity
         if place == len(self._ids):
             if place == len(self._chains):
                 self._grow()
-            self._digests.append(said.digest)
             self._ids.append(said.ids.tobytes())
         else:
-            self._known.discard(self._digests[place])
-            self._digests[place], self._ids[place] = said.digest, said.ids.tobytes()
-        self._known.add(said.digest)
-        self._ends[place] = said.ends
-        self._lengths[place], self._sizes[place] = said.length, len(said.words)
+            self._ids[place] = said.ids.tobytes()
+        self._digests[place] = said.digest
+        self._lengths[place], self._sizes[place] = said.length, said.size
         self._chains[place] = chain.index
-        self._corners[:, place] = said.corners
-        self._outlines[:, place] = said.outline
+        _keep(self._ends, self._corners, self._outlines, place, said.ends, said.corners, said.outline)
         self.seen += 1
 
     def latest(self, count: int) -> list[Ids]:
@@ -184,48 +178,129 @@ class Window:
         Tokens in common are at most the common bits and those of one's own tokens that have no bit of
         their own, and J = c/(a + b - c) >= 1/2 where 3·c >= a + b.
         """
-        count = len(self._ids)
-        common = self._outlines[:, :count] & said.outline[:, None]
-        margin = np.add.reduce(np.bitwise_count(common), axis=0, dtype=np.int16)
-        margin *= 3
-        margin -= self._sizes[:count]
-        places: Places = (margin >= len(said.words) - 3 * said.missing).nonzero()[0]
-        if not len(places):
-            return []
-        found: list[int] = self._back(places).tolist()
-        found.sort()
-        return found[:MOST_KIN]
-
-    def _back(self, places: Places) -> Places:
-        """How many prompts ago, 0 for the last."""
-        return (self.seen - 1 - places) % self._capacity
+        least = said.size - 3 * said.missing
+        newest = (self.seen - 1) % self._capacity
+        found: list[int] = _alike(self._outlines, self._sizes, len(self._ids), newest, said.outline, least).tolist()
+        return found
 
     def _grow(self) -> None:
         size = min(2 * len(self._chains), self._capacity) - len(self._chains)
+        self._digests = np.pad(self._digests, (0, size))
         self._ends = np.pad(self._ends, ((0, size), (0, 0)))
         self._lengths = np.pad(self._lengths, (0, size))
         self._sizes = np.pad(self._sizes, (0, size))
         self._chains = np.pad(self._chains, (0, size))
-        self._corners = np.pad(self._corners, ((0, 0), (0, size)))
-        self._outlines = np.pad(self._outlines, ((0, 0), (0, size)))
+        self._corners = np.pad(self._corners, ((0, size), (0, 0)))
+        self._outlines = np.pad(self._outlines, ((0, size), (0, 0)))
 
 
-def jaccard(first: frozenset[int], second: frozenset[int]) -> float:
-    """|A and B| / |A or B|; 1 for two empty sets."""
-    shared = len(first & second)
-    union = len(first) + len(second) - shared
+@compiled(types.float64(READ_16, READ_16))
+def jaccard(first: Ids, second: Ids) -> float:
+    """|A and B| / |A or B| of two prompts' sets of tokens; 1 for two empty ones."""
+    left, right = np.zeros(IDS // 64, np.uint64), np.zeros(IDS // 64, np.uint64)
+    shared = union = 0
+    for token in first:
+        bit = _ONE << np.uint64(token & 63)
+        union += not left[token >> 6] & bit
+        left[token >> 6] |= bit
+    for token in second:
+        bit = _ONE << np.uint64(token & 63)
+        if not right[token >> 6] & bit:
+            right[token >> 6] |= bit
+            both = bool(left[token >> 6] & bit)
+            shared += both
+            union += not both
     return shared / union if union else 1.0
 
 
-def _leading(same: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """[rows]: how many of ENDS tokens are the same from the start on."""
-    equal = np.packbits(same, axis=1, bitorder="little").view(np.uint32)[:, 0].astype(np.uint64)
-    # The ones from the lowest bit on, and the zero that ends them.
-    return (np.bitwise_count(equal ^ (equal + np.uint64(1))) - np.uint8(1)).astype(np.int16)
-
-
-def _running(bits: Bits) -> Bits:
-    """[n + 1]: bits of the first 0, 1, … tokens."""
-    found = np.zeros(len(bits) + 1, np.float32)
-    np.cumsum(bits, out=found[1:])
+@compiled(types.boolean(types.int64[::1], types.int64, types.int64))
+def _holds(digests: Places, count: int, digest: int) -> bool:
+    """Whether one of the first `count` is this."""
+    found = False
+    for place in range(count):
+        found |= digests[place] == digest
     return found
+
+
+@compiled(types.void(_ENDS, _CORNERS, _OUTLINES, types.int64, READ_16, types.Array(types.uint32, 1, "C"), READ_64))
+def _keep(
+    ends: Ids,
+    corners: NDArray[np.uint32],
+    outlines: Outline,
+    place: int,
+    my_ends: Ids,
+    mine: NDArray[np.uint32],
+    outline: Outline,
+) -> None:
+    """Put what a prompt is found by in its place."""
+    ends[place] = my_ends
+    corners[place] = mine
+    outlines[place] = outline
+
+
+@compiled(types.int64[::1](_OUTLINES, _SIZES, types.int64, types.int64, READ_64, types.int64))
+def _alike(outlines: Outline, sizes: Sizes, count: int, newest: int, outline: Outline, least: int) -> Places:
+    """How many prompts ago those were whose tokens can be enough in common, the latest first, up to MOST_KIN."""
+    found, hits = np.empty(MOST_KIN, np.int64), 0
+    for back in range(count):
+        place = newest - back if back <= newest else newest - back + count
+        common = np.int64(0)
+        for part in range(PLACES // 64):
+            # Bits are added up in pairs, in fours, in bytes, and the bytes by multiplication.
+            word = outlines[place, part] & outline[part]
+            word -= word >> _ONE & _PAIRS
+            word = (word & _FOURS) + (word >> _TWO & _FOURS)
+            word = word + (word >> _FOUR) & _BYTES
+            common += np.int64(word * _SUM >> _TOP)
+        if 3 * common - sizes[place] >= least:
+            found[hits] = back
+            hits += 1
+            if hits == MOST_KIN:
+                break
+    return found[:hits]
+
+
+@compiled(
+    several(types.int64[::1], types.float32[::1])(
+        _CORNERS,
+        _ENDS,
+        _SIZES,
+        types.int64,
+        types.Array(types.uint32, 1, "C"),
+        READ_16,
+        types.int64,
+        READ_BITS,
+        types.float64,
+    )
+)
+def _sharing(
+    corners: NDArray[np.uint32],
+    ends: Ids,
+    lengths: Sizes,
+    count: int,
+    mine: NDArray[np.uint32],
+    my_ends: Ids,
+    length: int,
+    bits: Bits,
+    least: float,
+) -> tuple[Places, Bits]:
+    """The rows of prompts that share two tokens at their ends with one, and the bits of common head and tail."""
+    rows, shared, hits = np.empty(count, np.int64), np.empty(count, np.float32), 0
+    for row in range(count):
+        close = corners[row, 0] == mine[0] or corners[row, 1] == mine[1] or corners[row, 2] == mine[2]
+        if not close:
+            continue
+        # Zeros equal zeros, so a prompt's length is the limit; a head and a tail that meet are not counted twice.
+        shorter = length if length < lengths[row] else np.int64(lengths[row])
+        head = tail = 0
+        told, ended = np.float32(0), np.float32(0)
+        while head < min(shorter, ENDS) and ends[row, head] == my_ends[head]:
+            told += bits[my_ends[head]]
+            head += 1
+        while tail < min(shorter - head, ENDS) and ends[row, ENDS + tail] == my_ends[ENDS + tail]:
+            ended += bits[my_ends[ENDS + tail]]
+            tail += 1
+        if told + ended > least:
+            rows[hits], shared[hits] = row, told + ended
+            hits += 1
+    return rows[:hits], shared[:hits]

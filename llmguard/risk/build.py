@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -75,14 +75,17 @@ def build_desk(
     from prompts.tokens import Tokens, read_vocabulary  # noqa: PLC0415
 
     tokens = Tokens(read_vocabulary(file))
-    read = partial(ids_of, tokens=tokens)
+
+    def read(text: str) -> bytes:
+        return ids_of(text, tokens).tobytes()
+
     if not settings.store.local:
         return _redis_desk(read, settings, ledger, standings, metrics, clock)
     return LocalDesk(read, watch_of(settings, tokens, NEAR_HERE), ledger, standings, outlet, metrics, clock)
 
 
 def _redis_desk(
-    read: Callable[[str], list[int]],
+    read: Callable[[str], bytes],
     settings: Settings,
     ledger: Ledger,
     standings: Standings,

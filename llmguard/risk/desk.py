@@ -25,7 +25,7 @@ class Holder(msgspec.Struct, frozen=True):
 class Desk(Protocol):
     """What the guard and its operators need of detection. Raises StoreUnavailable."""
 
-    def read(self, text: str) -> list[int]:
+    def read(self, text: str) -> bytes:
         """The ids of a text, as they are compared. Takes up to 20 ms for a hostile text; may run in a thread."""
         ...
 

@@ -27,7 +27,7 @@ class LocalDesk:
 
     def __init__(
         self,
-        read: Callable[[str], list[int]],
+        read: Callable[[str], bytes],
         watch: Watch,
         ledger: Ledger,
         standings: Standings,

@@ -36,7 +36,7 @@ class RedisDesk:
 
     def __init__(
         self,
-        read: Callable[[str], list[int]],
+        read: Callable[[str], bytes],
         client: RedisClient,
         writer: StreamWriter,
         seal: Seal,

@@ -3,7 +3,6 @@
 import zlib
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final, TypeAlias
@@ -50,7 +49,7 @@ class Sight(msgspec.Struct, frozen=True, array_like=True):
     answers: tuple[Answer, ...] = ()
 
     @property
-    def tokens(self) -> Sequence[int]:
+    def tokens(self) -> "array[int]":
         """The ids."""
         return array("H", self.ids)
 
@@ -103,10 +102,10 @@ def site_of(address: str) -> str:
     return str(kind((int(ip), SITE_BITS[ip.version]), strict=False))
 
 
-def sight_of(exchange: Exchange, request: Asked, ids: Iterable[int], site: str, now: float) -> Sight:
+def sight_of(exchange: Exchange, request: Asked, ids: bytes, site: str, now: float) -> Sight:
     """A prompt of this exchange."""
     who = exchange.principal
-    sight = Sight(now, who.key, who.user, who.tenant, who.policy, site, array("H", ids).tobytes())
+    sight = Sight(now, who.key, who.user, who.tenant, who.policy, site, ids)
     if isinstance(request, ClassifyRequest | EmbeddingRequest):
         return sight
     return replace(

@@ -26,11 +26,12 @@ NOTHING: Sequence[bool] = (False,) * len(TESTS)
 
 
 def hits(shared: Bits, chains: Places, ages: NDArray[np.int64]) -> Sequence[bool]:
-    """A hit for each of TESTS, from what prompts of the window share with a new one, their chains and ages."""
-    close = shared > LEAST
-    if not close.any():
+    """A hit for each of TESTS, from what prompts of the window share with a new one, their chains and ages: each more
+    than LEAST bits.
+    """
+    if not len(shared):
         return NOTHING
-    found = list(zip(chains[close].tolist(), shared[close].tolist(), ages[close].tolist(), strict=True))
+    found = list(zip(chains.tolist(), shared.tolist(), ages.tolist(), strict=True))
     falling = {lag: _falling(found, lag) for lag in {lag for _, _, lag in TESTS}}
     return [len(falling[lag]) >= count and falling[lag][count - 1] > bits for bits, count, lag in TESTS]
 

@@ -4,11 +4,11 @@ Random clauses before and after a template hide its ends, not its middle. A prom
 longest run of tokens that such fours cover without a gap, in bits.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
+from prompts.compiled import READ_16, READ_BITS, WRITE_8, compiled
 from prompts.grams import RUN, Counts, Ids
 
 TESTS = ((40, 6), (60, 12), (100, 12))
@@ -21,25 +21,37 @@ NOTHING = (False,) * len(TESTS)
 
 def hits(counts: Counts, bits: NDArray[np.float32], ids: Ids) -> tuple[bool, ...]:
     """A hit for each of TESTS; counts: [n - 3] chains that hold each four; bits: of each token of the vocabulary."""
-    most = int(counts.max()) if len(counts) else 0
+    most = _most(counts)
     if most < FEWEST:
         return NOTHING
-    told: list[float] = bits[ids].tolist()
-    spans = {chains: longest(counts, told, chains) for chains in {chains for _, chains in TESTS} if chains <= most}
+    spans = {chains: longest(counts, bits, ids, chains) for chains in {chains for _, chains in TESTS} if chains <= most}
     return tuple(spans.get(chains, 0.0) > least for least, chains in TESTS)
 
 
-def longest(counts: Counts, bits: Sequence[float], chains: int) -> float:
+@compiled(types.int64(WRITE_8))
+def _most(counts: Counts) -> int:
+    """The largest, 0 for none."""
+    most = np.uint8(0)
+    for count in counts:
+        most = max(most, count)
+    return int(most)
+
+
+@compiled(types.float64(WRITE_8, READ_BITS, READ_16, types.int64))
+def longest(counts: Counts, bits: NDArray[np.float32], ids: Ids, chains: int) -> float:
     """The bits of the longest run of tokens covered by fours that at least so many chains hold.
 
     What exceeds every test is not followed to its end.
     """
     best = total = 0.0
     end = -1
-    for start in np.flatnonzero(counts >= chains).tolist():
+    for start in range(len(counts)):
+        if counts[start] < chains:
+            continue
         if start > end:
             total, end = 0.0, start
-        total += sum(bits[end : start + RUN])
+        for place in range(end, start + RUN):
+            total += bits[ids[place]]
         end = start + RUN
         best = max(best, total)
         if best > ENOUGH:

@@ -15,6 +15,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from prompts.normalise import fold
 from prompts.tokens import COMMON, IDS, LONGEST, WORD, Tokens, bits, read_vocabulary
+from prompts.words import WORDS
 from tests.prompts.vocabulary import LETTERS, SIGNS, tokens, vocabulary
 
 TOKENS = tokens()
@@ -33,7 +34,7 @@ REFERENCE = reference(vocabulary())
 
 @given(st.text(st.sampled_from(LETTERS + LETTERS.upper() + SIGNS + " \n\t"), max_size=200))
 def test_printable_ascii_gives_what_berts_tokenizer_gives(text: str) -> None:
-    assert TOKENS.ids(fold(text)) == REFERENCE.encode(text, add_special_tokens=False).ids[:LONGEST]
+    assert TOKENS.ids(fold(text)).tolist() == REFERENCE.encode(text, add_special_tokens=False).ids[:LONGEST]
 
 
 def test_minilms_own_tokenizer_agrees() -> None:
@@ -45,15 +46,15 @@ def test_minilms_own_tokenizer_agrees() -> None:
     own.no_truncation()
     own.no_padding()
     text = "Summarise unbelievably: cost=$3,000.50 (approx.) in re-insured tranches? def f(x): return x**2  # ok"
-    assert Tokens(read_vocabulary(path)).ids(fold(text)) == own.encode(text, add_special_tokens=False).ids
+    assert Tokens(read_vocabulary(path)).ids(fold(text)).tolist() == own.encode(text, add_special_tokens=False).ids
 
 
 @pytest.mark.parametrize("text", ["\u4f60\u597d", "\U0001f600", "\u0645\u0631\u062d\u0628\u0627", "\x00\x01", "\ud800"])
 def test_what_the_vocabulary_cannot_spell_keeps_an_identity(text: str) -> None:
-    found = TOKENS.ids(fold(text))
+    found = TOKENS.ids(fold(text)).tolist()
     assert all(max(vocabulary().values()) < token < IDS for token in found)
 
-    assert found == TOKENS.ids(fold(text))
+    assert found == TOKENS.ids(fold(text)).tolist()
 
 
 def test_two_words_that_it_cannot_spell_are_told_apart() -> None:
@@ -73,6 +74,7 @@ def test_many_new_words_do_not_grow_the_memory_without_bound() -> None:
         some.ids(f"q{i}")
     pieces = some._pieces.__self__  # type: ignore[attr-defined]
     assert len(pieces) <= 1 << 16
+    assert len(some._words) <= WORDS
 
 
 def test_a_tokens_bits_are_those_of_its_rank_under_zipfs_law() -> None:
@@ -90,8 +92,8 @@ def test_a_word_in_letters_that_are_known_one_by_one_is_taken_whole() -> None:
     found = Tokens(vocabulary() | spelt)
     (whole,) = found.ids(letters)
     assert found.bits[whole] == WORD
-    assert found.ids(f"{letters} {letters}") == [whole, whole]
-    assert found.ids(letters[0]) == [1300]
+    assert found.ids(f"{letters} {letters}").tolist() == [whole, whole]
+    assert found.ids(letters[0]).tolist() == [1300]
 
 
 def test_a_vocabulary_that_leaves_no_ids_is_refused() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompts.grams import Hashes
-from prompts.prompt import ENDS, KEPT, Said, said
+from prompts.prompt import ENDS, Said, said
 from prompts.window import KIN, MOST_KIN, Window, jaccard
 
 BITS = np.linspace(1, 16, 64).astype(np.float32)
@@ -17,14 +17,18 @@ HASHES = Hashes(70_000)
 
 def prompt(ids: list[int]) -> Said:
     """A prompt of these tokens."""
-    kept = np.array(ids[:KEPT], np.uint16)
-    return said(ids, HASHES.of(kept), kept)
+    return said(np.array(ids, np.uint16), HASHES)
 
 
 def put(window: Window, ids: list[int]) -> None:
     """Add a prompt as the detector does."""
     one = prompt(ids)
     window.add(one, window.join(one))
+
+
+def plain_jaccard(first: set[int], second: set[int]) -> float:
+    """|A and B| / |A or B|."""
+    return len(first & second) / len(first | second) if first | second else 1.0
 
 
 def shared_bits(first: list[int], second: list[int]) -> float:
@@ -46,7 +50,7 @@ def test_affixes_are_those_of_a_plain_comparison(prompts: list[list[int]]) -> No
     *kept, new = prompts
     for ids in kept:
         put(window, ids)
-    bits, _, ages = window.affixes(prompt(new), BITS, 100)
+    bits, _, ages = window.affixes(prompt(new), BITS, 0, 100)
     found = {len(kept) - int(age): float(b) for b, age in zip(bits, ages, strict=True)}
     for place, ids in enumerate(kept):
         expected = shared_bits(new, ids)
@@ -62,7 +66,7 @@ def test_only_those_that_share_the_most_are_told() -> None:
     window = Window(100, HASHES)
     for length in range(2, 30):
         put(window, [*range(length), 60, 40 + length % 20, length])
-    bits, _, _ = window.affixes(prompt([*range(31), 50]), BITS, 5)
+    bits, _, _ = window.affixes(prompt([*range(31), 50]), BITS, 0, 5)
     assert len(bits) == 5
     assert bits.min() >= float(BITS[:25].sum()) - 1e-3
 
@@ -78,9 +82,9 @@ def test_the_oldest_prompt_goes() -> None:
     assert window.holds(prompt(prompts[30]).digest)
     assert [ids.tolist() for ids in window.latest(99)] == prompts[30:]
     assert [ids.tolist() for ids in window.latest(2)] == prompts[48:]
-    bits, _, ages = window.affixes(prompt(prompts[0]), BITS, 99)
+    bits, _, ages = window.affixes(prompt(prompts[0]), BITS, 0, 99)
     assert len(bits) == 0
-    _, _, ages = window.affixes(prompt(prompts[30]), BITS, 99)
+    _, _, ages = window.affixes(prompt(prompts[30]), BITS, 0, 99)
     assert ages.tolist() == [20]
 
 
@@ -115,7 +119,7 @@ def test_kin_are_those_of_a_plain_comparison(prompts: list[list[int]]) -> None:
     *kept, new = [*prompts, [*prompts[0][1:], 601]]
     for ids in kept:
         put(window, ids)
-    similar = [jaccard(frozenset(new), frozenset(ids)) for ids in reversed(kept[-30:])]
+    similar = [plain_jaccard(set(new), set(ids)) for ids in reversed(kept[-30:])]
     expected = [similarity for similarity in similar if similarity >= KIN]
     if len(expected) <= MOST_KIN:
         assert list(window.join(prompt(new)).kin) == pytest.approx(expected)
@@ -148,6 +152,9 @@ def test_a_star_is_told_from_a_path() -> None:
     assert star.join(prompt([*seed[:29], 49])).star > 3
 
 
-def test_jaccard() -> None:
-    assert jaccard(frozenset({1, 2, 3}), frozenset({2, 3, 4})) == 0.5
-    assert jaccard(frozenset(), frozenset()) == 1.0
+@given(st.lists(st.integers(0, 65_535), max_size=30), st.lists(st.integers(0, 65_535), max_size=30), st.integers(1, 5))
+def test_jaccard_is_that_of_sets(first: list[int], second: list[int], few: int) -> None:
+    """Tokens that come twice, that are in both, and of both ends of the vocabulary."""
+    both = [token % few * 13_107 for token in first], [token % few * 13_107 for token in second]
+    for a, b in ((first, second), both):
+        assert jaccard(np.array(a, np.uint16), np.array(b, np.uint16)) == plain_jaccard(set(a), set(b))

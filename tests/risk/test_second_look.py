@@ -94,7 +94,7 @@ def test_minilm_reads_ids_as_it_reads_the_text() -> None:
         "what should i do when my cake was burnt",
         "\u0434\u043e\u0431\u0440\u044b\u0439 \u0434\u0435\u043d\u044c",
     ]
-    found = encoder_at(file.parent)([ids_of(text, tokens) for text in texts])
+    found = encoder_at(file.parent)([ids_of(text, tokens).tolist() for text in texts])
     assert found.shape == (4, 384)
     assert np.allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
     assert found[0] @ found[1] > found[0] @ found[2]

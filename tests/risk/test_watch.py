@@ -27,8 +27,7 @@ def watching(**prompts: object) -> Watch:
 
 def sight(text: str, key: str = "k", at: float = NOW, policy: str = "public") -> Sight:
     """A prompt."""
-    ids = b"".join(id.to_bytes(2, "little") for id in ids_of(text, TOKENS))
-    return Sight(at, key, f"u-{key}", "acme", policy, f"ip-{key}", ids)
+    return Sight(at, key, f"u-{key}", "acme", policy, f"ip-{key}", ids_of(text, TOKENS).tobytes())
 
 
 def changes(watch: Watch, texts: list[str], key: str = "k") -> list[Change]:

@@ -25,13 +25,17 @@ def test_the_longest_span_is_that_of_a_plain_search() -> None:
     for _ in range(300):
         n = int(rng.integers(RUN, 40))
         counts = (rng.random(n - RUN + 1) < 0.3) * 20
-        bits = rng.uniform(0.5, 3, n)
-        found = longest(counts.astype(np.uint8), bits.tolist(), 12)
+        bits = rng.uniform(0.5, 3, n).astype(np.float32)
+        found = longest(counts.astype(np.uint8), bits, np.arange(n, dtype=np.uint16), 12)
         assert found == pytest.approx(plain(counts.tolist(), bits.tolist(), 12))
 
 
 def test_what_exceeds_every_test_is_not_followed() -> None:
-    assert ENOUGH < longest(np.full(500, 99, np.uint8), [10.0] * 503, 12) < ENOUGH + 40
+    assert (
+        ENOUGH
+        < longest(np.full(500, 99, np.uint8), np.full(1, 10.0, np.float32), np.zeros(503, np.uint16), 12)
+        < ENOUGH + 40
+    )
 
 
 def test_hits_need_bits_and_chains() -> None:
