@@ -13,7 +13,7 @@ from tests.benchmarks.report import Report, Row
 from tests.benchmarks.targets import START, AbsentError, Site, guard_target
 
 TIMES = {"nginx": 5, "llmguard": 5, "litellm": 2, "portkey": 5}
-HEAVY = ("torch", "litellm", "faiss", "transformers", "sentence_transformers")
+HEAVY = ("torch", "litellm", "faiss", "numba", "transformers", "sentence_transformers")
 TITLE = "start: to the first ready answer"
 
 

@@ -52,6 +52,25 @@ SHORT_TEMPLATES = (
     "Summarize: {}",
     "Intent of: {}",
 )
+TOOLS = (
+    '{"name": "get_weather", "parameters": {"city": "string", "days": "integer"}}',
+    '{"name": "book_flight", "parameters": {"origin": "string", "destination": "string", "date": "string"}}',
+    '{"name": "transfer_money", "parameters": {"account": "string", "amount": "number", "currency": "string"}}',
+    '{"name": "set_alarm", "parameters": {"time": "string", "label": "string"}}',
+    '{"name": "search_recipes", "parameters": {"ingredients": "array", "minutes": "integer"}}',
+    '{"name": "play_song", "parameters": {"title": "string", "artist": "string"}}',
+    '{"name": "convert_units", "parameters": {"value": "number", "unit": "string", "target": "string"}}',
+    '{"name": "find_route", "parameters": {"start": "string", "end": "string", "mode": "string"}}',
+    '{"name": "create_event", "parameters": {"title": "string", "start": "string", "guests": "array"}}',
+    '{"name": "translate_text", "parameters": {"text": "string", "language": "string"}}',
+    '{"name": "track_parcel", "parameters": {"number": "string", "carrier": "string"}}',
+    '{"name": "list_payments", "parameters": {"account": "string", "month": "integer"}}',
+)
+TOOL_TASKS = (
+    "Answer with one call of a function as JSON. Functions: {tools} Request: {request}",
+    "You can use these tools:\n{tools}\nWrite the call that fulfils what the user wants.\nUser: {request}",
+    "### Tools\n{tools}\n### Query\n{request}\n### Which tool, with which arguments?",
+)
 
 
 def picked(pool: Sequence[str], source: random.Random, count: int) -> list[str]:
@@ -219,6 +238,17 @@ def wrapped(corpus: Corpus, source: random.Random, count: int) -> list[str]:
     return [f"{clause()}. {form.format(source.choice(pool))} {clause()}" for _ in range(count)]
 
 
+def tool_use(corpus: Corpus, source: random.Random, count: int) -> list[str]:
+    """Calls of tools asked for: one to four tools of a catalogue, in one of three forms, for another request each."""
+    pool = flat(corpus.assistant)
+    return [
+        source.choice(TOOL_TASKS).format(
+            tools="\n".join(source.sample(TOOLS, source.randint(1, 4))), request=source.choice(pool)
+        )
+        for _ in range(count)
+    ]
+
+
 def random_words(corpus: Corpus, source: random.Random, count: int) -> list[str]:
     """Three to thirty words by chance."""
     return [" ".join(source.choices(corpus.words, k=source.randint(3, 30))) for _ in range(count)]
@@ -277,6 +307,7 @@ ATTACKS: Mapping[str, Session] = {
     "1 short template": templates(1, SHORT_TEMPLATES),
     "5 short templates": templates(5, SHORT_TEMPLATES),
     "wrapped template": wrapped,
+    "tool-use distillation": tool_use,
     "random words": random_words,
     "perturbation, seed by seed": seed_by_seed,
     "perturbation, in rounds": in_rounds,

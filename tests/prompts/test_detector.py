@@ -49,6 +49,7 @@ def test_honest_sessions_are_not_flagged(kind: str, corpus: Corpus) -> None:
         ("10 templates", 110),
         ("20 templates", 150),
         ("wrapped template", 80),
+        ("tool-use distillation", 90),
         ("random words", 100),
         ("perturbation, seed by seed", 150),
         ("perturbation, in rounds", 300),
