@@ -21,8 +21,8 @@ EXACT_TO = 4096
 CELL = 125
 """Vectors in a cell, on average, when the cells are laid."""
 
-READ = 48
-"""Cells that a search reads."""
+READ, DENSE = 48, 100_000
+"""Cells that a search reads, up to so many vectors; beyond, fewer: a near-duplicate lies in a nearer cell."""
 
 CANDIDATES = 32
 TRAINING, ROUNDS = 24, 3
@@ -97,7 +97,7 @@ class Codes:
         index = faiss.IndexBinaryIVF(coarse, self._dimensions, cells)
         index.cp.niter, index.cp.min_points_per_centroid = ROUNDS, 1
         index.train(np.ascontiguousarray(codes[:: max(1, len(codes) // (cells * TRAINING))]))
-        index.nprobe = READ
+        index.nprobe = round(READ * min(1.0, (DENSE / len(self)) ** 0.5))
         # FAISS takes its own "no limit" of codes for none at all, where distances are counted (its issue 5555).
         index.use_heap, index.max_codes = False, self._capacity
         index.add_with_ids(codes, ids)
