@@ -36,7 +36,8 @@ def breaches(request: ModelRequest, defaults: Defaults, floors: Decoding) -> lis
     for name, value in RULED.given(request):
         if breach := MEANINGS[name](name, value, request, floors, temperature):
             found.append(breach)
-    found.extend(_absent(request, defaults, floors, temperature))
+    if defaults.top_k > 0 or defaults.min_p > 0:  # zero is no cut
+        found.extend(_absent(request, defaults, floors, temperature))
     if breach := narrowed(request, defaults, floors, temperature):
         found.append(breach)
     if request.logit_bias and forces(request.logit_bias, temperature, cut=_cuts(request, defaults)):
