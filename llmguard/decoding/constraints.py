@@ -7,6 +7,7 @@ to find the ones that spell an answer out. Two spellings of one text that look d
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 DEEPEST: Final = 32
@@ -57,7 +58,7 @@ def _one_composite(schema: dict[str, Any], depth: int) -> bool:
         if not isinstance(properties, dict):
             return False
         additional = schema.get("additionalProperties", not properties)
-        return additional is False and all(one_value(part, depth + 1) for part in properties.values())
+        return additional is False and all(map(one_value, properties.values(), repeat(depth + 1)))
     if kind == "array":
         return schema.get("maxItems") == 0 or (
             schema.get("minItems") is not None

@@ -1,6 +1,6 @@
 """Whether a request's distribution is deterministic or narrower than the policy's floors, whatever spells it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from llmguard.decoding.bias import forces
@@ -36,8 +36,7 @@ def breaches(request: ModelRequest, defaults: Defaults, floors: Decoding) -> lis
     for name, value in RULED.given(request):
         if breach := MEANINGS[name](name, value, request, floors, temperature):
             found.append(breach)
-    if defaults.top_k > 0 or defaults.min_p > 0:  # zero is no cut
-        found.extend(_absent(request, defaults, floors, temperature))
+    found.extend(_absent(request, defaults, floors, temperature))
     if breach := narrowed(request, defaults, floors, temperature):
         found.append(breach)
     if request.logit_bias and forces(request.logit_bias, temperature, cut=_cuts(request, defaults)):
@@ -59,13 +58,13 @@ def _cuts(request: ModelRequest, defaults: Defaults) -> bool:
     return top_p < 1 or top_k > 0 or min_p > 0 or (request.typical_p or 1) < 1
 
 
-def _absent(request: ModelRequest, defaults: Defaults, floors: Decoding, temperature: float) -> Iterator[Breach]:
-    """What the defaults of fields that the request leaves out do."""
-    for name, value in (("top_k", defaults.top_k), ("min_p", defaults.min_p)):
-        if getattr(request, name) is None:
-            breach = MEANINGS[name](name, value, request, floors, temperature)
-            if breach is not None:
-                yield _unasked(breach)
+def _absent(request: ModelRequest, defaults: Defaults, floors: Decoding, temperature: float) -> Sequence[Breach]:
+    """What the defaults of fields that the request leaves out do; zero is no cut."""
+    if defaults.top_k <= 0 and defaults.min_p <= 0:
+        return ()
+    unasked = [name for name in ("top_k", "min_p") if getattr(request, name) is None]
+    found = [MEANINGS[name](name, getattr(defaults, name), request, floors, temperature) for name in unasked]
+    return [_unasked(breach) for breach in found if breach is not None]
 
 
 def _unasked(breach: Breach) -> Breach:

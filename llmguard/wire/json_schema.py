@@ -12,6 +12,8 @@ def check_schema(name: str, schema: object) -> None:
     for whole in pending:  # which grows
         for part in whole.values() if type(whole) is dict else whole:
             kind = type(part)
+            if kind is str:
+                continue
             if kind is dict or kind is list:
                 pending.append(part)
             elif kind is float and isinf(part):
