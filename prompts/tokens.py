@@ -91,20 +91,21 @@ class Tokens:
     vocabulary's by its hash. `bits[i]` is what token i tells: -log2 of its frequency under
     Zipf's law by its rank, 6 for what is no word, WORD for an id by hash and for what is not
     ASCII, whose place in the vocabulary says nothing. `begins[i]` says whether token i begins a
-    word. Ids are below `size`. Raises ValueError for a vocabulary that leaves no ids.
+    word. Ids are below `size`, as is every number of two bytes: machine code looks them up
+    unchecked. Raises ValueError for a vocabulary that leaves no ids.
     """
 
-    size = IDS
+    size = IDS + 1
 
     def __init__(self, vocabulary: dict[str, int]) -> None:
         known = 1 + max(vocabulary.values())
         if known > IDS // 2:
             raise ValueError("the vocabulary leaves too few ids for words that it does not hold")
-        self.bits: NDArray[np.float32] = np.full(IDS, WORD, np.float32)
+        self.bits: NDArray[np.float32] = np.full(self.size, WORD, np.float32)
         self.bits[:known] = bits(known)
         others = [index for word, index in vocabulary.items() if not word.isascii()]
         self.bits[others] = np.minimum(self.bits[others], WORD)
-        self.begins: NDArray[np.bool_] = np.ones(IDS, bool)
+        self.begins: NDArray[np.bool_] = np.ones(self.size, bool)
         self.begins[[index for word, index in vocabulary.items() if word.startswith("##")]] = False
         self._pieces: Callable[[str], tuple[int, ...]] = Pieces(vocabulary).__getitem__
         self._words = Words(self._pieces)

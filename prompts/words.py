@@ -1,6 +1,7 @@
 """ASCII words and their ids, looked up in a text's bytes without a string for each."""
 
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -31,7 +32,8 @@ Slots = NDArray[np.int32]
 class Words:
     """The ids of a folded ASCII text: runs of a-z and 0-9, and other printable signs one by one.
 
-    `spell` gives the ids of a word that is not remembered. Memory: 3 MiB when it is full.
+    `spell` gives the ids of a word that is not remembered, at most one a letter. Memory: 3 MiB when
+    it is full. Threads may ask at once: what is found is whole, as it was before or after another's word came.
     """
 
     def __init__(self, spell: Callable[[str], Sequence[int]]) -> None:
@@ -42,6 +44,7 @@ class Words:
             self._kinds[letter] = _LETTER
         # Unknown to who chooses the words.
         self._seed = np.uint64(secrets.randbits(64))
+        self._writing = threading.Lock()
         self._forget()
 
     def __len__(self) -> int:
@@ -52,9 +55,8 @@ class Words:
         letters = np.frombuffer(text.encode("ascii"), np.uint8)
         found, filled, begin, end = np.empty(len(letters), np.uint16), 0, 0, 0
         while True:
-            begin, end, filled = _look_up(
-                letters, end, self._kinds, self._seed, self._slots, self._spelt, self._numbers, found, filled
-            )
+            # The table is read at once: its parts belong together.
+            begin, end, filled = _look_up(letters, end, self._kinds, self._seed, *self._table, found, filled)
             if begin == end:
                 return found[:filled]
             word = text[begin:end]
@@ -66,22 +68,27 @@ class Words:
     def _remember(self, word: bytes, ids: Sequence[int]) -> None:
         if len(word) > LONGEST or len(ids) > MOST_IDS:
             return
-        if self._count == WORDS:
-            self._forget()
-        row, letters = self._count, np.frombuffer(word, np.uint8)
-        slot = _free(letters, self._seed, self._slots)
-        if slot < 0:
-            return
-        self._spelt[row, 0], self._spelt[row, 1 : 1 + len(word)] = len(word), letters
-        self._numbers[row, 0], self._numbers[row, 1 : 1 + len(ids)] = len(ids), ids
-        self._slots[slot] = row
-        self._count += 1
+        letters = np.frombuffer(word, np.uint8)
+        with self._writing:
+            if self._count == WORDS:
+                self._forget()
+            row, (slots, spelt, numbers) = self._count, self._table
+            slot = _free(letters, self._seed, slots)
+            if slot < 0:
+                return
+            spelt[row, 0], spelt[row, 1 : 1 + len(word)] = len(word), letters
+            numbers[row, 0], numbers[row, 1 : 1 + len(ids)] = len(ids), ids
+            # A reader finds the row from here on.
+            slots[slot] = row
+            self._count += 1
 
     def _forget(self) -> None:
         self._count = 0
-        self._slots: Slots = np.full(SLOTS, -1, np.int32)
-        self._spelt: Bytes = np.zeros((WORDS, 1 + LONGEST), np.uint8)
-        self._numbers: Ids = np.zeros((WORDS, 1 + MOST_IDS), np.uint16)
+        self._table: tuple[Slots, Bytes, Ids] = (
+            np.full(SLOTS, -1, np.int32),
+            np.zeros((WORDS, 1 + LONGEST), np.uint8),
+            np.zeros((WORDS, 1 + MOST_IDS), np.uint16),
+        )
 
 
 _READ_8, _SLOTS = types.Array(types.uint8, 1, "C", readonly=True), types.Array(types.int32, 1, "C")
@@ -160,7 +167,7 @@ def _look_up(
         while kind == _LETTER and place < n and kinds[text[place]] == _LETTER:
             place += 1
         row = _row(text[begin:place], seed, slots, spelt)
-        if row < 0:
+        if row < 0 or numbers[row, 0] > n - filled:
             return begin, place, filled
         for number in range(numbers[row, 0]):
             found[filled] = numbers[row, 1 + number]

@@ -1,6 +1,7 @@
 """Words are looked up in bytes as a dictionary of strings has it, whatever else is remembered."""
 
 import re
+import threading
 from itertools import chain
 from zlib import crc32
 
@@ -63,7 +64,7 @@ def test_words_that_fall_on_one_slot_are_told_apart_and_cost_no_more_than_the_pr
 ) -> None:
     """Whoever knew the secret start could make them; here the table is made full around one slot."""
     some = Words(spell)
-    some._slots[:] = 0
+    some._table[0][:] = 0
     some.ids("a")
     assert len(some) == 0
     assert some.ids("a b").tolist() == plain("a b")
@@ -72,7 +73,7 @@ def test_words_that_fall_on_one_slot_are_told_apart_and_cost_no_more_than_the_pr
     first, second = Words(spell), Words(spell)
     first.ids("same")
     second.ids("same")
-    assert (first._slots == second._slots).all()
+    assert (first._table[0] == second._table[0]).all()
 
 
 def test_the_start_of_the_hash_is_secret() -> None:
@@ -80,4 +81,23 @@ def test_the_start_of_the_hash_is_secret() -> None:
     text = " ".join(f"w{i}" for i in range(50))
     first.ids(text)
     second.ids(text)
-    assert (first._slots != second._slots).any()
+    assert (first._table[0] != second._table[0]).any()
+
+
+def test_a_word_that_another_thread_brings_meanwhile_takes_no_ids_of_this_one() -> None:
+    """Long texts are read in threads beside the loop. The other comes here when half of a word's row is written."""
+    others = list[threading.Thread]()
+
+    class Halfway(tuple[int, ...]):
+        def __len__(self) -> int:
+            if not others and some._table[1].any():
+                others.append(threading.Thread(target=some.ids, args=("bb",)))
+                others[0].start()
+                others[0].join(0.3)
+            return super().__len__()
+
+    some = Words(lambda word: Halfway((1,)) if word == "a" else (2, 3))
+    assert some.ids("a").tolist() == [1]
+    others[0].join()
+    assert some.ids("a bb").tolist() == [1, 2, 3]
+    assert len(some) == 2
