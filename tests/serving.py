@@ -25,6 +25,7 @@ from llmguard.store.memory import MemoryStore
 from llmguard.store.store import Store
 from llmguard.upstreams.build import build_upstream
 from llmguard.upstreams.upstream import Upstream
+from tests.ports import free_port
 
 KEY = "lg-test-key-of-alice"
 OTHER_KEY = "lg-test-key-of-bob"
@@ -198,10 +199,3 @@ class Process:
                 if self.child.poll() is not None:
                     raise AssertionError(f"the guard ended: {self.stderr}")
                 await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port

@@ -12,9 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.process import HOST, Process, StartError, free_port, running
+from tests.benchmarks.process import Process, StartError, running
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.targets import REPOSITORY
+from tests.ports import HOST, free_port
 
 MODEL = "smollm2"
 TOKENS = 64

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.benchmarks.process import HOST, Process, free_port, running
+from tests.benchmarks.process import Process, running
+from tests.ports import HOST, free_port
 
 CHUNKS = 200
 WORDS = ("quick", "brown", "fox", "jumps", "over", "lazy", "dog", "seven", "small", "boats", "drift", "past", "harbour")

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 
-from tests.benchmarks.process import HOST
+from tests.ports import HOST
 
 WISH = re.compile(rb"chunks=(\d+) every_ms=(\d+)")
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)

@@ -1,7 +1,6 @@
 """Servers that a benchmark starts, measured with all their descendants, and ended by their own ids only."""
 
 import contextlib
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,9 +13,9 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from tests.ports import HOST
 from tests.redis_server import binary
 
-HOST = "127.0.0.1"
 POLL_S = 0.005
 SETTLE_S = 0.1
 GRACE_S = 10.0
@@ -52,14 +51,6 @@ class Process:
     def rss_bytes(self) -> int:
         """Resident memory; pages that processes share count once for each."""
         return sum(process.memory_info().rss for process in self._tree())
-
-
-def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def answers(url: str) -> bool:

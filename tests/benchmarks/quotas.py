@@ -13,11 +13,12 @@ from pathlib import Path
 from secrets import token_hex
 
 from tests.benchmarks import nginx, wrk
-from tests.benchmarks.process import StartError, free_port, running_redis
+from tests.benchmarks.process import StartError, running_redis
 from tests.benchmarks.relay import MODEL
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.stream import interval, middle
 from tests.benchmarks.targets import AbsentError, Site, Target, guard_target, litellm_target
+from tests.ports import free_port
 
 TITLE = "quotas: what they add to a plain chat request, 32 connections"
 CONNECTIONS = 32

@@ -18,11 +18,12 @@ import numpy as np
 
 from similarity.disclosure import Answer, Shown
 from similarity.vectors import Vectors
-from tests.benchmarks.process import HOST, Process, StartError, free_port, running
+from tests.benchmarks.process import Process, StartError, running
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.similarity_leak import interval
 from tests.benchmarks.targets import REPOSITORY
 from tests.benchmarks.texts import Absent, Labelled, Model, banking, clinc
+from tests.ports import HOST, free_port
 from tests.similarity.attack import nearest_question, recovered, regressed
 
 CLIENTS, ITEMS, MORE, PLENTY = 32, 1000, 1000, 10**9

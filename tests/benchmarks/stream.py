@@ -21,9 +21,10 @@ from scipy.stats import quantile_test
 
 from tests.benchmarks import nginx
 from tests.benchmarks.load import Plan, Seen
-from tests.benchmarks.process import HOST, Process, free_port, running
+from tests.benchmarks.process import Process, running
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.targets import RELAYS, REPOSITORY, Site, Target, started
+from tests.ports import HOST, free_port
 
 STREAMS = 32
 PACE_MS = 20

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tests.benchmarks import nginx
 from tests.benchmarks.peers import INSTALL, LITELLM, PORTKEY
-from tests.benchmarks.process import HOST, Process, StartError, free_port, running
+from tests.benchmarks.process import Process, StartError, running
+from tests.ports import HOST, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POLICY = {"models": ["*"]}

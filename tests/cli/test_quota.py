@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 from llmguard.cli.main import app
 from tests.asking import ask
 from tests.fakes import FakeOpenAI
-from tests.serving import Running, free_port, http, running, tree
+from tests.ports import free_port
+from tests.serving import Running, http, running, tree
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,9 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.fakes import Answer, FakeOpenAI, Fault
+from tests.ports import free_port
 from tests.sdk.setting import MESSAGES, TOOLS, settings
-from tests.serving import KEY, OTHER_KEY, Running, free_port, running
+from tests.serving import KEY, OTHER_KEY, Running, running
 
 pytestmark = pytest.mark.anyio
 

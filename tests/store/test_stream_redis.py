@@ -9,7 +9,8 @@ from redis import Redis
 
 from llmguard.store.redis_client import open_client
 from llmguard.store.stream_redis import StreamWriter
-from tests.redis_server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import RedisServer
 from tests.risk.site import until
 
 pytestmark = pytest.mark.anyio
