@@ -51,7 +51,7 @@ class Told(msgspec.Struct, frozen=True):
 
 def probable(probs: Sequence[float]) -> bool:
     """Whether these can be the probabilities of classes: each its own, or of all together."""
-    return _probable(sorted(probs))
+    return bool(probs) and _probable(min(probs), max(probs), len(probs))
 
 
 def likeliest(probs: Sequence[float]) -> tuple[int, float]:
@@ -63,10 +63,8 @@ def likeliest(probs: Sequence[float]) -> tuple[int, float]:
     return place, first - max(max(probs[:place], default=0.0), max(probs[place + 1 :], default=0.0))
 
 
-def _probable(ordered: Sequence[float]) -> bool:
-    if len(ordered) == 1:
-        return 0 <= ordered[0] <= 1 + SLACK
-    return bool(ordered) and ordered[0] >= 0 and 0 < ordered[-1] <= 1 + SLACK
+def _probable(lowest: float, highest: float, classes: int) -> bool:
+    return lowest >= 0 and highest <= 1 + SLACK and (highest > 0 or classes == 1)
 
 
 def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
@@ -76,33 +74,31 @@ def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
     `smoothing` nats apart keeps its label (where it is not randomised). One probability alone is that of yes, in an
     answer of yes and no, and is told alone.
     """
-    ordered = sorted(probs)  # once: the lowest and the two highest are asked for
-    if not _probable(ordered):
+    order = sorted(range(len(probs)), key=probs.__getitem__, reverse=True)
+    if not order or not _probable(probs[order[-1]], probs[order[0]], len(probs)):
         raise ValueError("not a list of probabilities")
     if len(probs) == 1:
         return Told(0, told((probs[0], max(0.0, 1 - probs[0])), how, noise).probs[:1])
     if how.scores == "full" and not how.smoothing:
-        return Told(probs.index(ordered[-1]), list(probs)) if how.top_k is None else _full(probs, how.top_k)
+        return Told(order[0], list(probs)) if how.top_k is None else _full(probs, order[: how.top_k])
     if how.scores == "label" and not how.smoothing:
-        return _label(probs.index(ordered[-1]), len(probs), how, noise)
-    moved, winner = _moved(probs, ordered, how.smoothing, noise)
+        return _label(order[0], len(probs), how, noise)
+    moved, winner = _moved(probs, order[0], order[1], how.smoothing, noise)
     if how.scores == "label":
         return _label(winner, len(probs), how, noise)
     if how.scores == "bucket":
         return _bucket(winner, moved[winner] / sum(moved), len(probs))
     if how.scores == "rounded":
-        return _rounded(moved, winner, how.top_k)
-    return _full(moved, how.top_k)
+        return _rounded(moved, winner, _leading(moved, order, min(how.top_k or TENTHS, TENTHS)))
+    return _full(moved, _leading(moved, order, how.top_k or len(probs)))
 
 
-def _moved(probs: Sequence[float], ordered: Sequence[float], smoothing: float, noise: Noise) -> tuple[list[float], int]:
-    """Shares with noise between the two likeliest classes, and the class that leads then; `ordered` are the shares.
+def _moved(probs: Sequence[float], first: int, second: int, smoothing: float, noise: Noise) -> tuple[list[float], int]:
+    """Shares with noise between the two likeliest classes, and the class that leads then.
 
     Without smoothing that is the model's own: the noise is for the scores alone.
     """
-    moved, best, next_best = list(probs), ordered[-1], ordered[-2]
-    first = moved.index(best)
-    second = moved.index(next_best, first + 1 if next_best == best else 0)
+    moved, best, next_best = list(probs), probs[first], probs[second]
     pair = b"%d,%d" % (min(first, second), max(first, second))
     apart = log(max(best, LEAST) / max(next_best, LEAST)) * (1 if first < second else -1)
     # What the likelier gains on the other.
@@ -138,24 +134,26 @@ def _bucket(winner: int, share: float, classes: int) -> Told:
     return Told(winner, probs)
 
 
-def _rounded(probs: Sequence[float], winner: int, top_k: int | None) -> Told:
+def _leading(moved: Sequence[float], order: Sequence[int], count: int) -> list[int]:
+    """The `count` likeliest classes, when of those in `order` the first two have moved."""
+    return sorted(order[: count + 2], key=moved.__getitem__, reverse=True)[:count]
+
+
+def _rounded(probs: Sequence[float], winner: int, leading: Sequence[int]) -> Told:
     """Tenths, ten of them: each class its whole ones, those that are left to the largest remainders (Hamilton)."""
     seen = sum(probs) * SEEN
-    kept = [index for index, prob in enumerate(probs) if prob >= seen]
-    kept = sorted(kept, key=probs.__getitem__, reverse=True) if kept else _likeliest(probs, TENTHS)
+    kept = [index for index in leading if probs[index] >= seen] or list(leading)
     if kept[0] != winner:  # of equals
         kept.remove(winner)
         kept.insert(0, winner)
-    del kept[min(top_k or TENTHS, TENTHS) :]
-    shares = [probs[index] for index in kept]
-    each, missing = TENTHS / sum(shares), TENTHS
+    each, missing = TENTHS / sum([probs[index] for index in kept]), TENTHS
     found = [0.0] * len(probs)
     lacking: list[tuple[float, int, int]] = []
-    for place, share in enumerate(shares):
-        tenths = share * each
+    for place, index in enumerate(kept):
+        tenths = probs[index] * each
         whole = int(tenths)
         missing -= whole
-        found[kept[place]] = whole / TENTHS
+        found[index] = whole / TENTHS
         lacking.append((whole - tenths, place, whole))
     if missing:
         lacking.sort()
@@ -164,13 +162,7 @@ def _rounded(probs: Sequence[float], winner: int, top_k: int | None) -> Told:
     return Told(winner, found)
 
 
-def _likeliest(probs: Sequence[float], count: int) -> list[int]:
-    """The indexes of the `count` highest, in order; of equals the first."""
-    return sorted(range(len(probs)), key=probs.__getitem__, reverse=True)[:count]
-
-
-def _full(probs: Sequence[float], top_k: int | None) -> Told:
-    kept = _likeliest(probs, top_k or len(probs))
+def _full(probs: Sequence[float], kept: Sequence[int]) -> Told:
     total = sum([probs[index] for index in kept])
     found = [0.0] * len(probs)
     for index in kept:
