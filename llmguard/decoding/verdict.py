@@ -32,7 +32,9 @@ def verdict(request: ModelRequest, engine: Engine, floors: Decoding) -> Denial |
     fault, and its message names the floor.
     """
     changes: Changes = {}
-    for found in (*_too_much(request, floors), *_not_granted(request, engine, floors)):
+    if (denial := _too_much(request, floors)) is not None:
+        return denial
+    for found in _not_granted(request, engine, floors):
         if isinstance(found, Denial):
             return found
         changes |= found
@@ -47,24 +49,25 @@ def verdict(request: ModelRequest, engine: Engine, floors: Decoding) -> Denial |
     return changes
 
 
-def _too_much(request: ModelRequest, floors: Decoding) -> Iterator[Denial]:
+def _too_much(request: ModelRequest, floors: Decoding) -> Denial | None:
     """More answers, or longer ones, than the policy gives."""
     name = "max_tokens"
     most = request.max_tokens
     if isinstance(request, ChatRequest) and request.max_completion_tokens is not None:
         name, most = "max_completion_tokens", request.max_completion_tokens
     if most is not None and most > floors.max_output_tokens:
-        yield _at_most(name, floors.max_output_tokens)
+        return _at_most(name, floors.max_output_tokens)
     if request.n is not None and request.n > floors.max_n:
-        yield _at_most("n", floors.max_n)
+        return _at_most("n", floors.max_n)
     if isinstance(request, CompletionRequest):
         if request.best_of is not None and request.best_of > floors.max_n:
-            yield _at_most("best_of", floors.max_n)
+            return _at_most("best_of", floors.max_n)
         if isinstance(request.prompt, list):
             repeated = max(Counter(request.prompt).values())
             if repeated > 1 and repeated * (request.n or 1) > floors.max_n:
                 message = f"'prompt' must ask for at most {floors.max_n} answers to one text."
-                yield Denial("invalid_value", message, "prompt")
+                return Denial("invalid_value", message, "prompt")
+    return None
 
 
 def _at_most(name: str, bound: int) -> Denial:
