@@ -29,12 +29,13 @@ class Noise(msgspec.Struct, frozen=True):
         The first hangs on the text as it is, the second on its letters and digits, the third on `place`, which stands
         for the answer coarsely: paraphrases have nearly the same answer, and so that layer in common.
         """
-        text, key = self.text, self.key
-        total = (
-            int.from_bytes(blake2b(b"e%b\0%b" % (what, _bytes(text)), key=key, digest_size=WORD).digest(), "big")
-            + int.from_bytes(blake2b(b"p%b\0%b" % (what, plain(text)), key=key, digest_size=WORD).digest(), "big")
-            + int.from_bytes(blake2b(b"a" + place, key=key, digest_size=WORD).digest(), "big")
-        )
+        near = blake2b(key=self.key, digest_size=WORD)
+        exact, same = near.copy(), near.copy()  # the key is taken in once
+        exact.update(b"e%b\0%b" % (what, _bytes(self.text)))
+        same.update(b"p%b\0%b" % (what, plain(self.text)))
+        near.update(b"a" + place)
+        number = int.from_bytes
+        total = number(exact.digest(), "big") + number(same.digest(), "big") + number(near.digest(), "big")
         return total / (3 * HALF) - 1.0
 
     def unit(self, purpose: bytes) -> float:

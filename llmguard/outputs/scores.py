@@ -22,6 +22,7 @@ DITHER: Final = 1.0
 SEEN: Final = 0.02
 """The share from which on a class takes part in tenths."""
 LEAST: Final = 1e-9
+"""Is added to a share, so that it has a logarithm."""
 SLACK: Final = 1e-3
 """How far from 1 sixteen-bit arithmetic brings a probability."""
 
@@ -51,7 +52,8 @@ class Told(msgspec.Struct, frozen=True):
 
 def probable(probs: Sequence[float]) -> bool:
     """Whether these can be the probabilities of classes: each its own, or of all together."""
-    return bool(probs) and _probable(min(probs), max(probs), len(probs))
+    ordered = sorted(probs)  # faster than the lowest and the highest
+    return bool(probs) and _probable(ordered[0], ordered[-1], len(probs))
 
 
 def likeliest(probs: Sequence[float]) -> tuple[int, float]:
@@ -99,10 +101,10 @@ def _moved(probs: Sequence[float], first: int, second: int, smoothing: float, no
     Without smoothing that is the model's own: the noise is for the scores alone.
     """
     moved, best, next_best = list(probs), probs[first], probs[second]
-    pair = b"%d,%d" % (min(first, second), max(first, second))
-    apart = log(max(best, LEAST) / max(next_best, LEAST)) * (1 if first < second else -1)
+    pair, sign = (b"%d,%d" % (first, second), 1) if first < second else (b"%d,%d" % (second, first), -1)
+    apart = floor(sign * log((best + LEAST) / (next_best + LEAST)))
     # What the likelier gains on the other.
-    shift = (smoothing or DITHER) * noise.layered(pair, pair + b",%d" % floor(apart)) * (1 if first < second else -1)
+    shift = sign * (smoothing or DITHER) * noise.layered(pair, b"%b,%d" % (pair, apart))
     gain = exp(shift / 2)
     ours, theirs = best * gain, next_best / gain
     # No third class overtakes the second, which only gains where the first loses.
@@ -136,13 +138,15 @@ def _bucket(winner: int, share: float, classes: int) -> Told:
 
 def _leading(moved: Sequence[float], order: Sequence[int], count: int) -> list[int]:
     """The `count` likeliest classes, when of those in `order` the first two have moved."""
-    return sorted(order[: count + 2], key=moved.__getitem__, reverse=True)[:count]
+    leading = sorted(order[: count + 2], key=moved.__getitem__, reverse=True)
+    del leading[count:]
+    return leading
 
 
 def _rounded(probs: Sequence[float], winner: int, leading: Sequence[int]) -> Told:
     """Tenths, ten of them: each class its whole ones, those that are left to the largest remainders (Hamilton)."""
     seen = sum(probs) * SEEN
-    kept = [index for index in leading if probs[index] >= seen] or list(leading)
+    kept = [index for index in leading if probs[index] >= seen] or [*leading]
     if kept[0] != winner:  # of equals
         kept.remove(winner)
         kept.insert(0, winner)
