@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, TypeAlias
 
 from llmguard.exchange import Principal
 from llmguard.quota.headers import RateLimitHeaders
@@ -12,6 +12,11 @@ from llmguard.quota.rule import MEASURES, Rule
 from llmguard.settings import EndpointName, Limit, Policy, Settings
 from llmguard.store.ledger import Charge, Counter
 
+Known: TypeAlias = tuple[list[Charge], list[tuple[int, Counter, int, int]]]
+"""A principal's charges of one each, and where others stand: position, counter, limit and the measure's place."""
+
+ONE_EACH: Final = frozenset({"requests", "concurrent"})
+"""What every request takes one of."""
 MAX_KNOWN: Final = 10_000
 DAY_S: Final = 86_400.0
 SEARCHES: Final[tuple[EndpointName, ...]] = ("vector_stores",)
@@ -25,28 +30,41 @@ class Applied:
     make the names of its counters anew for every request took as long as to charge them.
     """
 
-    __slots__ = ("_known", "_limits", "headers", "places", "rules")
+    __slots__ = ("_known", "headers", "places", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
         self.places = tuple(rule.place for rule in rules)
         self.headers = RateLimitHeaders(rules)
-        self._limits = tuple((rule.limit, rule.place) for rule in rules)
-        self._known: dict[Principal, tuple[Counter, ...]] = {}
+        self._known: dict[Principal, Known] = {}
 
     def counters(self, who: Principal) -> tuple[Counter, ...]:
         """The counters of the rules for a principal, in their order."""
+        return tuple(charge.counter for charge in self._of(who)[0])
+
+    def charges(self, who: Principal, amounts: Amounts) -> tuple[Charge, ...]:
+        """What a request of these amounts takes of a principal's counters."""
+        ones, others = self._of(who)
+        charges = ones.copy()
+        for position, counter, limit, place in others:
+            charges[position] = Charge(counter, limit, amounts[place])
+        return tuple(charges)
+
+    def _of(self, who: Principal) -> Known:
         found = self._known.get(who)
         if found is None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            found = self._known[who] = tuple(rule.counter(_id(rule.per, who)) for rule in self.rules)
+            ones = [Charge(rule.counter(_id(rule.per, who)), rule.limit, 1) for rule in self.rules]
+            found = self._known[who] = (
+                ones,
+                [
+                    (position, ones[position].counter, rule.limit, rule.place)
+                    for position, rule in enumerate(self.rules)
+                    if rule.of not in ONE_EACH
+                ],
+            )
         return found
-
-    def charges(self, who: Principal, amounts: Amounts) -> tuple[Charge, ...]:
-        """What a request of these amounts takes of a principal's counters."""
-        pairs = zip(self.counters(who), self._limits, strict=True)
-        return tuple([Charge(counter, limit, amounts[place]) for counter, (limit, place) in pairs])
 
 
 class Rules:
