@@ -1,16 +1,19 @@
 """What quotas cost: processor time of a plain chat request with the limits of the example policy and without.
 
-Each way with limits takes turns with the same server without them, in short rounds: what is added is the median of the
-differences, with its interval. Every round starts its servers anew: two processes of one program differ by as much as
-is measured here, for as long as they live. LiteLLM's limiter stands beside it, on the same Redis.
+Each way with limits takes turns with the same server without them, a second at a time: a machine's speed drifts by more
+than is measured here. What a round adds is the median of its turns' differences, what is told is the median over the
+rounds, with its interval. Every round starts its servers anew: two processes of one program differ, too, for as long as
+they live. LiteLLM's limiter stands beside it, on the same Redis.
 """
 
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from math import ceil
 from pathlib import Path
 from secrets import token_hex
+from typing import TypeAlias
 
 from tests.benchmarks import nginx, wrk
 from tests.benchmarks.process import StartError, running_redis
@@ -60,10 +63,10 @@ def ways(site: Site, redis: str) -> Mapping[str, "partial[contextlib.AbstractCon
     }
 
 
-def cpu_us(target: Target, seconds: int, turn: int) -> float:
-    """Processor time of a request, in microseconds."""
+def cpu_us(target: Target, turn: int) -> float:
+    """Processor time of a request in a second of load, in microseconds."""
     before = target.process.cpu_s()
-    load = wrk.drive(target, MODEL, connections=CONNECTIONS, seconds=seconds, turn=turn)
+    load = wrk.drive(target, MODEL, connections=CONNECTIONS, seconds=1, turn=turn)
     if load.non_2xx:
         raise StartError(f"{target.name}: {load.non_2xx} answers were not 2xx")
     used = target.process.cpu_s() - before
@@ -71,20 +74,25 @@ def cpu_us(target: Target, seconds: int, turn: int) -> float:
     return used / max(load.requests, 1) * 1e6
 
 
-def row(name: str, turns: Sequence[Mapping[str, float]]) -> Row:
-    """The medians of one way's rounds, and of what it added in each."""
+Turn: TypeAlias = dict[str, float]
+"""Processor time of a request, by server."""
+
+
+def row(name: str, rounds: Sequence[Sequence[Turn]]) -> Row:
+    """The medians over the rounds of one way's cost, and of what it added: in microseconds and as a share."""
     base = LIMITED.get(name)
-    added = [turn[name] - turn[base] for turn in turns] if base else []
-    low, high = interval(added) if added else (None, None)
-    return {
+    found: dict[str, object] = {
         "target": name,
-        "rounds": len(turns),
-        "cpu_us": middle([turn[name] for turn in turns]),
-        "added_us": middle(added),
-        "added_low": low,
-        "added_high": high,
-        "beside": base,
+        "rounds": len(rounds),
+        "cpu_us": middle([middle([turn[name] for turn in turns]) for turns in rounds]),
     }
+    if base is None:
+        return found
+    added = [middle([turn[name] - turn[base] for turn in turns]) for turns in rounds]
+    shares = [middle([turn[name] / turn[base] - 1 for turn in turns]) for turns in rounds]
+    found["added_us"], (found["added_low"], found["added_high"]) = middle(added), interval(added)
+    found["share"], (found["share_low"], found["share_high"]) = middle(shares), interval(shares)
+    return {**found, "beside": base}
 
 
 @contextlib.contextmanager
@@ -102,25 +110,25 @@ def started(site: Site, redis: str) -> Iterator[tuple[list[Target], dict[str, st
 
 
 def run(seconds: int) -> list[Report]:
-    """The benchmark: `seconds` of load for each server."""
+    """The benchmark: at least `seconds` of load for each server."""
     lacking = [name for name, there in (("nginx", nginx.installed()), ("wrk", wrk.installed())) if not there]
     if lacking:
         return [Report(TITLE, missing=dict.fromkeys(lacking, "not on the path; nothing can be measured without it"))]
-    length = max(1, round(seconds / ROUNDS))
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstreams = stack.enter_context(nginx.upstream(scratch))
         redis = stack.enter_context(running_redis(scratch, free_port()))
-        turns: list[dict[str, float]] = []
+        rounds: list[list[Turn]] = []
         missing: dict[str, str] = {}
-        for turn in range(ROUNDS):
-            home = scratch / str(turn)
+        for number in range(ROUNDS):
+            home = scratch / str(number)
             home.mkdir()
             site = Site(home, f"sk-{token_hex(20)}", {MODEL: upstreams[MODEL]})
             with started(site, redis) as (targets, absent):
                 missing |= absent
                 for target in targets:
-                    cpu_us(target, 1, -1)
-                turns.append({target.name: cpu_us(target, length, turn) for target in targets})
-    names = [name for name in turns[0] if all(name in turn for turn in turns)]
-    return [Report(TITLE, [row(name, turns) for name in names], missing)]
+                    cpu_us(target, -1)
+                turns = range(ceil(seconds / ROUNDS))
+                rounds.append([{target.name: cpu_us(target, turn) for target in targets} for turn in turns])
+    names = [name for name in rounds[0][0] if all(name in turns[0] for turns in rounds)]
+    return [Report(TITLE, [row(name, rounds) for name in names], missing)]
