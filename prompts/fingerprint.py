@@ -23,8 +23,11 @@ VERSION = 1
 """To be raised when the rows are made otherwise."""
 
 DIMENSIONS = 256
+FEW_DIMENSIONS = 128
+"""Enough among some thousand texts; a fingerprint of so many takes half as long."""
+
 DIRECTIONS = 1 << 13
-"""Of tokens by chance: 2 MiB, so that those of a prompt's words are near at hand."""
+"""Of tokens by chance: 2 MiB at most, so that those of a prompt's words are near at hand."""
 
 SKETCH = 64
 SHARED = 2
@@ -44,19 +47,24 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 @dataclass(frozen=True, slots=True)
 class StaticEmbedding:
-    """rows: [n, DIMENSIONS], the i-th for tokens i, i + n, …; scale: [vocabulary], a token's factor with its weight."""
+    """rows: [n, dimensions], the i-th for tokens i, i + n, …; scale: [vocabulary], a token's factor with its weight."""
 
     rows: NDArray[np.int8]
     scale: Vector
 
+    @property
+    def dimensions(self) -> int:
+        """Of its vectors."""
+        return int(self.rows.shape[1])
+
     def vector(self, ids: Sequence[int] | NDArray[np.uint16]) -> Vector:
-        """[DIMENSIONS] of L2 norm 1 for a text's token ids; all zeros for none that the vocabulary holds."""
+        """[dimensions] of L2 norm 1 for a text's token ids; all zeros for none that the vocabulary holds."""
         found: Vector = self.vectors([np.asarray(ids, np.uint16)])[0]
         return found
 
     def vectors(self, prompts: Sequence[NDArray[np.uint16]]) -> Vector:
-        """[n, DIMENSIONS] of n texts."""
-        found = np.zeros((len(prompts), self.rows.shape[1]), np.float32)
+        """[n, dimensions] of n texts."""
+        found = np.zeros((len(prompts), self.dimensions), np.float32)
         if len(prompts):
             ends = np.cumsum([len(ids) for ids in prompts])
             _weigh(self.rows, self.scale, np.concatenate(prompts), ends, found)
@@ -94,14 +102,14 @@ def distil(vocabulary: dict[str, int], encode: Encode) -> StaticEmbedding:
     return StaticEmbedding(whole, (largest / 127 * SIF / (SIF + frequency)).astype(np.float32))
 
 
-def hashed(bits: Vector) -> StaticEmbedding:
+def hashed(bits: Vector, dimensions: int = DIMENSIONS) -> StaticEmbedding:
     """The static embedding that needs no encoder: a direction by chance for each token, weighted by what it tells.
 
     bits: of each token. It tells shared words, in any language, and no meaning: two texts'
-    cosine is that of their weighted tokens within 1/√DIMENSIONS (Johnson, Lindenstrauss, 1984). One
+    cosine is that of their weighted tokens within 1/√dimensions (Johnson, Lindenstrauss, 1984). One
     word in DIRECTIONS has another's direction.
     """
-    rows = np.random.default_rng(VERSION).integers(-127, 128, (DIRECTIONS, DIMENSIONS), np.int8)
+    rows = np.random.default_rng(VERSION).integers(-127, 128, (DIRECTIONS, dimensions), np.int8)
     return StaticEmbedding(rows, (np.minimum(bits, RARE) / (127 * RARE)).astype(np.float32))
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prompts.fingerprint import DIMENSIONS, StaticEmbedding
+from prompts.fingerprint import StaticEmbedding
 from prompts.grams import Ids
 from prompts.prompt import Said
 from prompts.signals import near_duplicates
@@ -49,7 +49,7 @@ class Lookout:
 
     def __init__(self, embedding: StaticEmbedding, capacity: int = 100_000) -> None:
         self._embedding = embedding
-        self._index = Codes(DIMENSIONS, capacity)
+        self._index = Codes(embedding.dimensions, capacity)
         self._owners = np.full(capacity, "", object)
         self._pending: list[tuple[str, bool, Said]] = []
         self._own: dict[str, deque[float]] = {}
@@ -64,7 +64,7 @@ class Lookout:
         return self.look() if len(self._pending) >= BATCH else []
 
     def fingerprints(self, prompts: Sequence[Ids]) -> NDArray[np.float32]:
-        """[n, DIMENSIONS] of prompts by their tokens, which are not kept."""
+        """[n, dimensions] of prompts by their tokens, which are not kept."""
         return self._embedding.vectors(prompts)
 
     def look(self) -> list[Near]:

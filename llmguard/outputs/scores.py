@@ -20,7 +20,7 @@ TENTHS: Final = 10
 DITHER: Final = 1.0
 """How many nats noise can put between two classes where only scores have any: nobody finds an edge exactly."""
 SEEN: Final = 0.02
-"""The share from which on a class takes part in tenths."""
+"""The share, of the likeliest TENTHS, from which on a class takes part in tenths."""
 LEAST: Final = 1e-9
 """Is added to a share, so that it has a logarithm."""
 SLACK: Final = 1e-3
@@ -145,8 +145,8 @@ def _leading(moved: Sequence[float], order: Sequence[int], count: int) -> list[i
 
 def _rounded(probs: Sequence[float], winner: int, leading: Sequence[int]) -> Told:
     """Tenths, ten of them: each class its whole ones, those that are left to the largest remainders (Hamilton)."""
-    seen = sum(probs) * SEEN
-    kept = [index for index in leading if probs[index] >= seen] or [*leading]
+    seen = SEEN * sum([probs[index] for index in leading])
+    kept = [index for index in leading if probs[index] >= seen]
     if kept[0] != winner:  # of equals
         kept.remove(winner)
         kept.insert(0, winner)

@@ -139,10 +139,11 @@ def watch_of(settings: Settings, tokens: "Tokens", near: int) -> "Watch":
     # FAISS comes with these, which a guard that leaves detection to workers does without.
     from llmguard.risk.watch import Watch  # noqa: PLC0415
     from prompts.detector import Detector  # noqa: PLC0415
-    from prompts.fingerprint import hashed  # noqa: PLC0415
+    from prompts.fingerprint import DIMENSIONS, FEW_DIMENSIONS, hashed  # noqa: PLC0415
     from prompts.lookout import Lookout  # noqa: PLC0415
 
-    detector = Detector(tokens, alpha=largest_alpha(settings), lookout=Lookout(hashed(tokens.bits), near))
+    embedding = hashed(tokens.bits, FEW_DIMENSIONS if near <= NEAR_HERE else DIMENSIONS)
+    detector = Detector(tokens, alpha=largest_alpha(settings), lookout=Lookout(embedding, near))
     return Watch(detector, settings.policies, new_alert_id)
 
 

@@ -160,7 +160,7 @@ def questions(goal: float, budgets: Sequence[int], agreed: Sequence[float]) -> f
 def handwritten() -> Task:
     """A neural network on scikit-learn's digits."""
     return Task(
-        "handwritten digits", digits(), (10, 15, 20, 30, 40), (25, 50, 100, 200, 400), 100, 4, (0.85, 0.9, 0.94)
+        "handwritten digits", digits(), (10, 15, 20, 30, 40), (25, 50, 100, 200, 400), 100, 10, (0.85, 0.9, 0.94)
     )
 
 
