@@ -91,8 +91,8 @@ def told(probs: Sequence[float], how: Reduction, noise: Noise) -> Told:
     if how.scores == "bucket":
         return _bucket(winner, moved[winner] / sum(moved), len(probs))
     if how.scores == "rounded":
-        return _rounded(moved, winner, _leading(moved, order, min(how.top_k or TENTHS, TENTHS)))
-    return _full(moved, _leading(moved, order, how.top_k or len(probs)))
+        return _rounded(moved, _leading(moved, order, winner, min(how.top_k or TENTHS, TENTHS)))
+    return _full(moved, _leading(moved, order, winner, how.top_k or len(probs)))
 
 
 def _moved(probs: Sequence[float], first: int, second: int, smoothing: float, noise: Noise) -> tuple[list[float], int]:
@@ -136,20 +136,20 @@ def _bucket(winner: int, share: float, classes: int) -> Told:
     return Told(winner, probs)
 
 
-def _leading(moved: Sequence[float], order: Sequence[int], count: int) -> list[int]:
-    """The `count` likeliest classes, when of those in `order` the first two have moved."""
+def _leading(moved: Sequence[float], order: Sequence[int], winner: int, count: int) -> list[int]:
+    """The winner and then the likeliest, `count` in all, when of those in `order` the first two have moved."""
     leading = sorted(order[: count + 2], key=moved.__getitem__, reverse=True)
+    if leading[0] != winner:  # of equals
+        leading.remove(winner)
+        leading.insert(0, winner)
     del leading[count:]
     return leading
 
 
-def _rounded(probs: Sequence[float], winner: int, leading: Sequence[int]) -> Told:
+def _rounded(probs: Sequence[float], leading: Sequence[int]) -> Told:
     """Tenths, ten of them: each class its whole ones, those that are left to the largest remainders (Hamilton)."""
     seen = SEEN * sum([probs[index] for index in leading])
     kept = [index for index in leading if probs[index] >= seen]
-    if kept[0] != winner:  # of equals
-        kept.remove(winner)
-        kept.insert(0, winner)
     each, missing = TENTHS / sum([probs[index] for index in kept]), TENTHS
     found = [0.0] * len(probs)
     lacking: list[tuple[float, int, int]] = []
@@ -163,7 +163,7 @@ def _rounded(probs: Sequence[float], winner: int, leading: Sequence[int]) -> Tol
         lacking.sort()
         for _, place, whole in lacking[:missing]:
             found[kept[place]] = (whole + 1) / TENTHS
-    return Told(winner, found)
+    return Told(leading[0], found)
 
 
 def _full(probs: Sequence[float], kept: Sequence[int]) -> Told:

@@ -90,6 +90,16 @@ def test_tenths_are_the_largest_remainders() -> None:
     assert sorted(even)[-10:] == [0.1] * 10
 
 
+@pytest.mark.parametrize("level", ["label", "rounded", "full"])
+def test_of_two_that_noise_makes_equal_the_label_is_the_one_that_is_told(level: str) -> None:
+    class Halving(Noise):
+        def layered(self, what: bytes, place: bytes) -> float:
+            return log(2)  # e^(-2·ln 2 / 2): 0.8 is halved and 0.2 doubled, to the bit
+
+    found = told([0.2, 0.8], Reduction(level, 1, smoothing=2.0), Halving(b"k", "t"))  # type: ignore[arg-type]
+    assert found == Told(0, [1.0, 0.0])
+
+
 @pytest.mark.parametrize("smoothing", [0.5, 2.0])
 def test_smoothing_moves_labels_near_a_boundary_and_no_other(smoothing: float) -> None:
     def share_moved(apart: float) -> float:
