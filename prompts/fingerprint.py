@@ -24,7 +24,7 @@ VERSION = 1
 
 DIMENSIONS = 256
 FEW_DIMENSIONS = 128
-"""Enough among some thousand texts; a fingerprint of so many takes half as long."""
+"""Enough among some thousand texts; a fingerprint of so many takes two thirds of the time."""
 
 DIRECTIONS = 1 << 13
 """Of tokens by chance: 2 MiB at most, so that those of a prompt's words are near at hand."""

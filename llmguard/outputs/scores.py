@@ -20,7 +20,7 @@ TENTHS: Final = 10
 DITHER: Final = 1.0
 """How many nats noise can put between two classes where only scores have any: nobody finds an edge exactly."""
 SEEN: Final = 0.02
-"""The share, of the likeliest TENTHS, from which on a class takes part in tenths."""
+"""The share, of what the classes that can be told have together, from which on one takes part in tenths."""
 LEAST: Final = 1e-9
 """Is added to a share, so that it has a logarithm."""
 SLACK: Final = 1e-3

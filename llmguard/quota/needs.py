@@ -29,6 +29,8 @@ COMPLETION_TOKENS: Final = 16
 CREDIBLE_BYTES: Final = 16
 """Text of that many bytes a token does not occur: a report of fewer tokens is no report."""
 NOTHING: Final[Amounts] = (0, 0, 0, 0, 0, 0)
+ONE_EACH: Final = frozenset({"requests", "concurrent"})
+"""Of what every request takes one."""
 
 
 class Needs(msgspec.Struct, frozen=True, gc=False):

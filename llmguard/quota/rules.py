@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from llmguard.exchange import Principal
 from llmguard.quota.headers import RateLimitHeaders
-from llmguard.quota.needs import Amounts
+from llmguard.quota.needs import ONE_EACH, Amounts
 from llmguard.quota.rule import MEASURES, Rule
 from llmguard.settings import EndpointName, Limit, Policy, Settings
 from llmguard.store.ledger import Charge, Counter
@@ -15,8 +15,6 @@ from llmguard.store.ledger import Charge, Counter
 Known: TypeAlias = tuple[list[Charge], list[tuple[int, Counter, int, int]]]
 """A principal's charges of one each, and where others stand: position, counter, limit and the measure's place."""
 
-ONE_EACH: Final = frozenset({"requests", "concurrent"})
-"""What every request takes one of."""
 MAX_KNOWN: Final = 10_000
 DAY_S: Final = 86_400.0
 SEARCHES: Final[tuple[EndpointName, ...]] = ("vector_stores",)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llmguard.risk.worker import Worker
     from llmguard.store.redis_client import RedisClient
     from llmguard.upstreams.embedded.minilm import MiniLM
+    from prompts.lookout import Lookout
     from prompts.tokens import Tokens
 
 log = logging.getLogger(__name__)
@@ -139,12 +140,17 @@ def watch_of(settings: Settings, tokens: "Tokens", near: int) -> "Watch":
     # FAISS comes with these, which a guard that leaves detection to workers does without.
     from llmguard.risk.watch import Watch  # noqa: PLC0415
     from prompts.detector import Detector  # noqa: PLC0415
+
+    detector = Detector(tokens, alpha=largest_alpha(settings), lookout=lookout_of(tokens, near))
+    return Watch(detector, settings.policies, new_alert_id)
+
+
+def lookout_of(tokens: "Tokens", near: int) -> "Lookout":
+    """A lookout for near-duplicates in so many prompts; the fewer they are, the fewer dimensions tell them apart."""
     from prompts.fingerprint import DIMENSIONS, FEW_DIMENSIONS, hashed  # noqa: PLC0415
     from prompts.lookout import Lookout  # noqa: PLC0415
 
-    embedding = hashed(tokens.bits, FEW_DIMENSIONS if near <= NEAR_HERE else DIMENSIONS)
-    detector = Detector(tokens, alpha=largest_alpha(settings), lookout=Lookout(embedding, near))
-    return Watch(detector, settings.policies, new_alert_id)
+    return Lookout(hashed(tokens.bits, FEW_DIMENSIONS if near <= NEAR_HERE else DIMENSIONS), near)
 
 
 def seal_of(settings: Settings) -> "Seal":

