@@ -1,7 +1,7 @@
 """Training a substitute on what a classifier answers: attackers, each with a number of questions to spend.
 
 An attacker asks, makes targets of the answers, and fits kernel ridge regression to them, choosing its width and ridge
-by cross-validation on those targets. How well it did is the share of fresh inputs that it labels as the victim does.
+by leaving each target out in turn. How well it did is the share of fresh inputs that it labels as the victim does.
 
 plain      every question is another input
 averaging  each input is asked four times, in other spelling, and the answers are averaged
@@ -10,6 +10,8 @@ denoising  shadow models are trained on the answers; what they say, reduced in t
            a map from reduced answers back to full ones (D-DAE, Chen et al. 2023)
 bayes      the mean of what shadow models say of an input, of those that would be told as it was (the partial Bayes
            attack of ModelGuard, Tang et al. 2024)
+clustering inputs that the attacker has anyway are parted into as many clusters as there are questions, the most central
+           of each is asked about, and what is told of it holds for its cluster
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +20,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
@@ -31,11 +34,10 @@ Ask: TypeAlias = Callable[[Texts], Awaitable[Floats]]
 
 WIDTHS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0)
 RIDGES: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-FOLDS: Final = 4
 MOST_TUNED: Final = 600
 SHADOWS: Final = 8
-FLOOR: Final = 1e-12
-"""The least probability; of shadow models, which are no classifiers, LEAST."""
+FLOOR: Final = 1e-38
+"""The least probability: of a float32, as classifiers tell them; of shadow models, which are no classifiers, LEAST."""
 LEAST: Final = 1e-3
 REPEATS: Final = 4
 
@@ -45,13 +47,15 @@ class Victim:
     """A real classifier of texts.
 
     `say` gives full scores [texts, classes], `see` the features [texts, d] that anybody can make of a text. `fresh`
-    draws inputs to ask about; `near` another input close to one, `respelled` one that means exactly the same, the
-    k-th of them; `held` are the inputs that substitutes are judged by.
+    draws inputs to ask about, `pool` inputs that an attacker has and need not ask about; `near` another input close to
+    one, `respelled` one that means exactly the same, the k-th of them; `held` are the inputs that substitutes are
+    judged by.
     """
 
     say: Callable[[Texts], Floats]
     see: Callable[[Texts], Floats]
     fresh: Callable[[int, np.random.Generator], list[str]]
+    pool: Callable[[np.random.Generator], list[str]]
     near: Callable[[str, np.random.Generator], str]
     respelled: Callable[[str, int], str]
     held: Texts
@@ -60,14 +64,14 @@ class Victim:
 def digits(held: int = 600) -> Victim:
     """A neural network that reads handwritten digits, 64 numbers from 0 to 16 a text; it knows 500 of them.
 
-    What is asked is half other digits, half mixtures of two.
+    What is asked is other digits, and mixtures of two where those do not go round.
     """
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
     images, labels = images[order], labels[order]
     network = MLPClassifier((64,), solver="lbfgs", alpha=1e-2, max_iter=400, random_state=0)
     network.fit(images[:500] / 16, labels[:500])
-    pool = images[500 + held :]
+    others = images[500 + held :]
 
     def text(image: Floats) -> str:
         return " ".join(str(int(value)) for value in np.rint(image))
@@ -76,9 +80,10 @@ def digits(held: int = 600) -> Victim:
         return np.array([text.split() for text in texts], np.float64) / 16
 
     def fresh(count: int, random: np.random.Generator) -> list[str]:
-        first, second = (pool[random.permutation(len(pool))[np.arange(count) % len(pool)]] for _ in range(2))
-        share = np.where(random.random((count, 1)) < 0.5, 0.0, random.uniform(0, 0.5, (count, 1)))
-        return [text(image) for image in (1 - share) * first + share * second]
+        plain = others[random.permutation(len(others))[:count]]
+        first, second = (others[random.integers(len(others), size=count - len(plain))] for _ in range(2))
+        share = random.uniform(0, 0.5, (len(first), 1))
+        return [text(image) for image in (*plain, *((1 - share) * first + share * second))]
 
     def near(one: str, random: np.random.Generator) -> str:
         return text(np.clip(see([one])[0] * 16 + random.normal(0, 1, 64), 0, 16))
@@ -87,6 +92,7 @@ def digits(held: int = 600) -> Victim:
         say=lambda texts: np.asarray(network.predict_proba(see(texts))),
         see=see,
         fresh=fresh,
+        pool=lambda random: fresh(len(others), random),
         near=near,
         respelled=lambda one, k: one.replace(" ", "  ", k),
         held=[text(image) for image in images[500 : 500 + held]],
@@ -105,25 +111,23 @@ class Fit:
 
 
 def tuned(seen: Floats, targets: Floats) -> Fit:
-    """What labels most of the inputs [n, d] that were left out as their targets [n, classes] do; of MOST_TUNED."""
+    """What misses the targets [n, classes] of inputs [n, d] least where each is left out in turn; of MOST_TUNED.
+
+    The miss of an input left out is its weight over its place on the inverse's diagonal (Rasmussen and Williams 2006,
+    equation 5.12), so that no fit is made anew.
+    """
     seen, targets = seen[:MOST_TUNED], targets[:MOST_TUNED]
-    squares = distances(seen, seen)
+    squares, around = distances(seen, seen), targets - targets.mean(axis=0)
     middle = float(np.median(squares)) or 1.0
-    mean, folds = targets.mean(axis=0), np.arange(len(seen)) % FOLDS
-    best, chosen = -1.0, Fit(middle, RIDGES[0])
+    best, chosen = np.inf, Fit(middle, RIDGES[0])
     for width in WIDTHS:
-        kernel = np.exp(-squares / (middle * width))
-        right = np.zeros(len(RIDGES))
-        for fold in range(min(FOLDS, len(seen))):
-            inside, outside = folds != fold, folds == fold
-            # One decomposition serves every ridge.
-            values, vectors = np.linalg.eigh(kernel[np.ix_(inside, inside)])
-            turned, known = kernel[np.ix_(outside, inside)] @ vectors, vectors.T @ (targets[inside] - mean)
-            for place, ridge in enumerate(RIDGES):
-                found = turned @ (known / (values + ridge)[:, None]) + mean
-                right[place] += (found.argmax(axis=1) == targets[outside].argmax(axis=1)).sum()
-        if right.max() > best:
-            best, chosen = right.max(), Fit(middle * width, RIDGES[int(right.argmax())])
+        # One decomposition serves every ridge.
+        values, vectors = np.linalg.eigh(np.exp(-squares / (middle * width)))
+        for ridge in RIDGES:
+            inverse = (vectors / (values + ridge)) @ vectors.T
+            missed = float((((inverse @ around) / np.diag(inverse)[:, None]) ** 2).sum())
+            if missed < best:
+                best, chosen = missed, Fit(middle * width, ridge)
     return chosen
 
 
@@ -217,6 +221,19 @@ async def bayes(victim: Victim, ask: Ask, budget: int, how: Reduction, random: n
     return Spoils(texts, mean)
 
 
+async def clustering(victim: Victim, ask: Ask, budget: int, how: Reduction, random: np.random.Generator) -> Spoils:
+    """Ask about the middles of clusters; full scores, which tell more than a cluster has in common, stay theirs."""
+    pool = victim.pool(random)
+    seen = victim.see(pool)
+    clusters = KMeans(budget, n_init=1, random_state=int(random.integers(1 << 31))).fit(seen)
+    middles = distances(clusters.cluster_centers_, seen).argmin(axis=1)
+    texts = [pool[place] for place in middles]
+    answers = await ask(texts)
+    if how.scores == "full":
+        return Spoils(texts, logits(answers))
+    return Spoils(pool, answers[clusters.labels_])
+
+
 def shadowed(seen: Floats, answers: Floats, random: np.random.Generator) -> list[Floats]:
     """What substitutes trained on resamples say of the very inputs, as probabilities."""
     fit = tuned(seen, answers)
@@ -248,6 +265,7 @@ ATTACKERS: Final[dict[str, Attacker]] = {
     "smoothing": smoothing,
     "denoising": denoising,
     "bayes": bayes,
+    "clustering": clustering,
 }
 
 

@@ -4,10 +4,25 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
+from sklearn.kernel_ridge import KernelRidge
 
 from llmguard.outputs.scores import Reduction
 from tests.attacks.classifying import Refusal, bare, guarded, serving
-from tests.attacks.surrogate import ATTACKERS, Ask, Floats, Victim, agreement, digits, interval, plain
+from tests.attacks.surrogate import (
+    ATTACKERS,
+    RIDGES,
+    WIDTHS,
+    Ask,
+    Fit,
+    Floats,
+    Victim,
+    agreement,
+    digits,
+    distances,
+    interval,
+    plain,
+    tuned,
+)
 from tests.benchmarks.surrogate import questions
 from tests.fakes import FakeOpenAI
 
@@ -50,6 +65,27 @@ def test_questions_are_read_off_a_logarithmic_scale() -> None:
     assert questions(0.9, [10, 100, 1000], [0.5, 0.8, 1.0]) == pytest.approx(1000**0.5 * 10)
     assert questions(0.4, [10, 100], [0.5, 0.8]) == 10
     assert questions(0.9, [10, 100], [0.5, 0.8]) == np.inf
+
+
+def test_what_is_left_out_is_missed_as_by_a_fit_without_it() -> None:
+    """The fit that is chosen against ridge regression made anew without each input; the width is that of the kernel."""
+    random = np.random.default_rng(5)
+    seen, targets = random.normal(size=(30, 3)), random.normal(size=(30, 2))
+    targets += 3 * np.sin(seen @ random.normal(size=(3, 2)))
+    middle = float(np.median(distances(seen, seen)))
+
+    def missed(fit: Fit) -> float:
+        found = 0.0
+        for left in range(30):
+            others = np.arange(30) != left
+            # The mean is that of all, as in the closed form.
+            model = KernelRidge(alpha=fit.ridge, kernel="rbf", gamma=1 / fit.width)
+            model.fit(seen[others], targets[others] - targets.mean(axis=0))
+            found += float(((model.predict(seen[[left]]) + targets.mean(axis=0) - targets[left]) ** 2).sum())
+        return found
+
+    fits = [Fit(middle * width, ridge) for width in WIDTHS for ridge in RIDGES]
+    assert tuned(seen, targets) == min(fits, key=missed)
 
 
 async def test_full_scores_give_the_classifier_away_for_fifty_questions(fake: FakeOpenAI, victim: Victim) -> None:

@@ -21,13 +21,14 @@ from tests.attacks.surrogate import ATTACKERS, Ask, Floats, Texts, Victim, agree
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.texts import Absent, Labelled, Model, banking, clinc
 
+PRIVATE = "label, private"
 LEVELS: Mapping[str, tuple[Reduction, dict[str, Any] | None]] = {
     "full": (Reduction("full"), None),
     "rounded": (Reduction("rounded"), {"scores": "rounded"}),
     "bucket": (Reduction("bucket"), {"scores": "bucket"}),
     "label": (Reduction("label"), {}),
     "label, smoothed": (Reduction("label", smoothing=2.0), {"smoothing": 2.0}),
-    "label, private": (
+    PRIVATE: (
         Reduction("label", epsilon=4.0),
         {"privacy": {"epsilon": 4.0, "budget": 4.0 * BATCH, "delta": 0.0, "every": PAUSE_S / 2}},
     ),
@@ -35,23 +36,42 @@ LEVELS: Mapping[str, tuple[Reduction, dict[str, Any] | None]] = {
 """How answers are told, and the policy that says so; None is without the guard. The private budget is back with every
 request: questions are counted in any case."""
 LEAST_RATIO = 3.0
+MOST_CLUSTERED = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """A victim, how many questions attackers have, and where equal agreement is looked for.
 
-    All attackers are run up to `clever` questions, the plain one beyond; with full scores on `fewer`, too, which
-    are enough there.
+    The plain attacker has all of them, the one that clusters up to `clustered`, those who undo what a policy does up to
+    `clever`. With full scores, which leave nothing to undo, `fewer` are enough, too.
+
+    Labels are held to LEAST_RATIO from the agreement `held_from` on, private ones everywhere. Below it a label for each
+    cluster of the attacker's own inputs does, for hardly more questions than there are classes: full scores cannot be
+    had for a third of them.
     """
 
     name: str
     victim: Victim
     fewer: Sequence[int]
     budgets: Sequence[int]
+    clustered: int
     clever: int
     attacks: int
     goals: Sequence[float]
+    held_from: float = 0.0
+
+    def most(self, attacker: str, *, reduced: bool) -> int:
+        """The most questions that an attacker is run with."""
+        if attacker == "plain":
+            return max(self.budgets)
+        if attacker == "clustering":
+            return self.clustered
+        return self.clever if reduced else 0
+
+    def held(self, level: str, agreement: float) -> bool:
+        """Whether equal agreement has to cost LEAST_RATIO times the questions of full scores."""
+        return level == PRIVATE or (level.startswith("label") and agreement >= self.held_from)
 
 
 def run(_: int) -> list[Report]:
@@ -79,7 +99,7 @@ async def attacked(task: Task) -> list[Report]:
                 budget: {
                     attacker: await repeated(task, ask, attacker, budget, how)
                     for attacker in ATTACKERS
-                    if attacker == "plain" or (outputs is not None and budget <= task.clever)
+                    if budget <= task.most(attacker, reduced=outputs is not None)
                 }
                 for budget in sorted({*task.budgets, *(task.fewer if outputs is None else ())})
             }
@@ -88,7 +108,8 @@ async def attacked(task: Task) -> list[Report]:
     cheap = [
         f"{one['target']} at {one['agreement']}: {one['times_at_least']} times"
         for one in costs
-        if str(one["target"]).startswith("label") and float(str(one["times_at_least"])) < LEAST_RATIO
+        if task.held(str(one["target"]), float(str(one["agreement"])))
+        and float(str(one["times_at_least"])) < LEAST_RATIO
     ]
     return [
         Report(f"surrogate: {task.name}, agreement with the victim (95 % interval)", rows),
@@ -159,21 +180,20 @@ def questions(goal: float, budgets: Sequence[int], agreed: Sequence[float]) -> f
 
 def handwritten() -> Task:
     """A neural network on scikit-learn's digits."""
-    return Task(
-        "handwritten digits", digits(), (10, 15, 20, 30, 40), (25, 50, 100, 200, 400), 100, 10, (0.85, 0.9, 0.94)
-    )
+    fewer, budgets, goals = (10, 15, 20, 30, 40), (25, 50, 100, 200, 400), (0.85, 0.9, 0.94, 0.96)
+    return Task("handwritten digits", digits(), fewer, budgets, 400, 100, 10, goals, held_from=0.95)
 
 
 def assistant() -> Task:
     """CLINC150: 150 intents."""
     victim = intents(clinc(money=True), known=5000, held=800)
-    return Task("clinc150, 150 intents", victim, (30, 60, 125), (250, 500, 1000, 2000), 500, 3, (0.7, 0.8, 0.9))
+    return Task("clinc150, 150 intents", victim, (30, 60, 125), (250, 500, 1000, 2000), 1000, 500, 3, (0.7, 0.8, 0.9))
 
 
 def bank() -> Task:
     """banking77: 77 intents of one trade."""
     victim = intents(banking(), known=1300, held=500)
-    return Task("banking77, 77 intents", victim, (15, 30, 60), (125, 250, 500, 1000), 250, 3, (0.6, 0.7, 0.85))
+    return Task("banking77, 77 intents", victim, (15, 30, 60), (125, 250, 500, 1000), 500, 250, 3, (0.6, 0.7, 0.85))
 
 
 class Seen:
@@ -212,6 +232,7 @@ def intents(labelled: Labelled, known: int, held: int) -> Victim:
         say=lambda texts: np.asarray(victim.predict_proba(see(texts))),
         see=see,
         fresh=fresh,
+        pool=lambda random: fresh(MOST_CLUSTERED, random),
         near=near,
         respelled=lambda text, k: text + " " * k,
         held=labelled.texts[known : known + held],
