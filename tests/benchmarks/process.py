@@ -30,6 +30,7 @@ class Process:
 
     def __init__(self, popen: subprocess.Popen[bytes], ready_s: float, log: Path) -> None:
         self._root = psutil.Process(popen.pid)
+        self.pid = popen.pid
         self.ready_s = ready_s
         self.log = log
 

@@ -48,10 +48,10 @@ def ways(site: Site, redis: str) -> Mapping[str, "partial[contextlib.AbstractCon
     shared = {"redis_host": host, "redis_port": int(port), "routing_strategy": "usage-based-routing-v2"}
     return {
         "llmguard": partial(guard_target, site, name="llmguard"),
-        "memory": partial(guard_target, site, name="memory", policy=POLICY, store="memory:"),
+        "memory": partial(guard_target, site, name="memory", policy=POLICY, store={"url": "memory:"}),
         "file": partial(guard_target, site, name="file", policy=POLICY),
-        "llmguard redis": partial(guard_target, site, name="llmguard redis", store=redis),
-        "redis": partial(guard_target, site, name="redis", policy=POLICY, store=redis),
+        "llmguard redis": partial(guard_target, site, name="llmguard redis", store={"url": redis}),
+        "redis": partial(guard_target, site, name="redis", policy=POLICY, store={"url": redis}),
         "litellm": partial(litellm_target, site, name="litellm"),
         "litellm redis": partial(
             litellm_target,

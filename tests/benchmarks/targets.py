@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.benchmarks import nginx
 from tests.benchmarks.peers import INSTALL, LITELLM, PORTKEY
@@ -76,12 +77,12 @@ def nginx_whole_target(site: Site) -> Iterator[Target]:
         yield Target("nginx+upstream", process, {"mock": url}, {"mock": bearer(site)})
 
 
-def guard_settings(site: Site, port: int, home: Path, policy: object, store: str | None) -> dict[str, object]:
+def guard_settings(site: Site, port: int, home: Path, policy: object, store: Mapping[str, object]) -> dict[str, object]:
     """llmguard's settings: a key, a policy, an OpenAI upstream for each model."""
     return {
         "secret": "env:LLMGUARD_SECRET",
         "server": {"host": HOST, "port": port},
-        "store": {"url": store or f"file:{home / 'data'}"},
+        "store": {"url": f"file:{home / 'data'}", **store},
         "upstreams": {
             model: {"kind": "openai", "base_url": url, "api_key": "env:BENCH_UPSTREAM_KEY"}
             for model, url in site.upstreams.items()
@@ -100,16 +101,24 @@ def guard_env(site: Site) -> dict[str, str]:
 
 @contextlib.contextmanager
 def guard_target(
-    site: Site, *flags: str, name: str = "llmguard", policy: object = POLICY, store: str | None = None
+    site: Site,
+    *flags: str,
+    name: str = "llmguard",
+    policy: object = POLICY,
+    store: Mapping[str, object] = MappingProxyType({}),
+    under: Sequence[str] = (),
 ) -> Iterator[Target]:
-    """llmguard, its audit lines thrown away; `flags` are the interpreter's, `store` a URL in place of a file's."""
+    """llmguard, its audit lines thrown away; `flags` are the interpreter's, `store` more settings than a file's.
+
+    `under` is a command that runs it.
+    """
     port, home = free_port(), site.directory / name
     home.mkdir(exist_ok=True)
     config = home / "llmguard.yaml"
     config.write_text(json.dumps(guard_settings(site, port, home, policy, store)))
     serve = ["-m", "llmguard", "serve", "--config", str(config), "--host", HOST, "--port", str(port)]
     ready = f"http://{HOST}:{port}/health/ready"
-    with running([sys.executable, *flags, *serve], ready=ready, directory=home, env=guard_env(site)) as process:
+    with running([*under, sys.executable, *flags, *serve], ready=ready, directory=home, env=guard_env(site)) as process:
         yield openai_target(name, process, port, site)
 
 
