@@ -5,7 +5,7 @@ that the nearest by signs hold the nearest by cosine. A scan reads 32 bytes a ve
 the number of vectors that are read the same at any size.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -18,15 +18,22 @@ from similarity.vectors import Ids, Vectors
 EXACT_TO = 4096
 """Up to so many, all signs are read: as fast as cells are there."""
 
-CELL = 125
-"""Vectors in a cell, on average, when the cells are laid."""
-
 READ, DENSE = 48, 100_000
 """Cells that a search reads, up to so many vectors; beyond, fewer: a near-duplicate lies in a nearer cell."""
 
 CANDIDATES = 32
-TRAINING, ROUNDS = 24, 3
-"""Vectors a cell that its place is learnt from, and rounds of learning."""
+
+
+class Laying(NamedTuple):
+    """How cells are laid: vectors in one on average, vectors that its place is learnt from, and rounds of learning."""
+
+    cell: int
+    training: int
+    rounds: int
+
+
+FEW, MANY = Laying(125, 24, 3), Laying(200, 60, 12)
+"""Up to DENSE, and beyond: there a third of the cells is read that size alone would ask for, and they must be good."""
 
 
 class Codes:
@@ -89,15 +96,16 @@ class Codes:
         return len(self) > EXACT_TO and self._since > max(EXACT_TO, self._laid_for)
 
     def lay(self) -> None:
-        """Lay the cells anew: seconds at a million, so not where anybody waits."""
+        """Lay the cells anew: half a second at DENSE, minutes at a million, so not where anybody waits."""
         ids = np.arange(self._first, self.next, dtype=np.int64)
         codes = np.packbits(self._bytes[ids % len(self._bytes)] > 0, axis=1)
-        cells = max(1, len(self) // CELL)
+        laying = FEW if len(self) <= DENSE else MANY
+        cells = max(1, len(self) // laying.cell)
         coarse = _flat(self._dimensions)
         index = faiss.IndexBinaryIVF(coarse, self._dimensions, cells)
-        index.cp.niter, index.cp.min_points_per_centroid = ROUNDS, 1
-        index.train(np.ascontiguousarray(codes[:: max(1, len(codes) // (cells * TRAINING))]))
-        index.nprobe = round(READ * min(1.0, (DENSE / len(self)) ** 0.5))
+        index.cp.niter, index.cp.min_points_per_centroid = laying.rounds, 1
+        index.train(np.ascontiguousarray(codes[:: max(1, len(codes) // (cells * laying.training))]))
+        index.nprobe = round(READ * min(1.0, (DENSE / len(self)) ** (2 / 3)))
         # FAISS takes its own "no limit" of codes for none at all, where distances are counted (its issue 5555).
         index.use_heap, index.max_codes = False, self._capacity
         index.add_with_ids(codes, ids)

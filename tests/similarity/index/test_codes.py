@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from similarity.index.codes import EXACT_TO, Codes
+from similarity.index.codes import DENSE, EXACT_TO, Codes
 from similarity.vectors import Vectors
 
 DIMENSIONS = 256
@@ -27,8 +27,10 @@ def near(rng: np.random.Generator, vectors: Vectors, cosine: float) -> Vectors:
     return unit(cosine * vectors + (1 - cosine**2) ** 0.5 * aside)
 
 
-@pytest.mark.parametrize("laid", [False, True])
-def test_near_duplicates_are_found(laid: bool) -> None:
+@pytest.mark.parametrize(("laid", "dense"), [(False, DENSE), (True, DENSE), (True, EXACT_TO)])
+def test_near_duplicates_are_found(laid: bool, dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by fewer cells, as they are laid and read beyond DENSE."""
+    monkeypatch.setattr("similarity.index.codes.DENSE", dense)
     rng = np.random.default_rng(20)
     index, vectors = Codes(DIMENSIONS, 20_000), drawn(rng, 3 * EXACT_TO)
     for start in range(0, len(vectors), 256):
