@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from llmguard.mistakes import Mistake, SettingsError
-from llmguard.settings import EmbeddedUpstream, Model, Policy, Prompts, Settings, StoreSettings
+from llmguard.settings import EmbeddedUpstream, Model, Settings, StoreSettings
+from llmguard.settings_policies import Policy, Prompts
 from llmguard.settings_values import MIN_SECRET_BYTES
 
 SECRET_FILE = "secret"  # noqa: S105  a file's name

@@ -11,7 +11,8 @@ import msgspec
 
 from llmguard.mark import Marks
 from llmguard.quota.reservation import Reservation
-from llmguard.settings import Model, Policy
+from llmguard.settings import Model
+from llmguard.settings_policies import Policy
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.endpoint import Endpoint
 from llmguard.wire.model_request import ModelRequest

@@ -28,7 +28,7 @@ from llmguard.errors import ClientGone, Denial, GuardError, Refused
 from llmguard.exchange import Decision, Exchange, Head, Outcome, Principal
 from llmguard.pace import Pace
 from llmguard.service import Service
-from llmguard.settings import Policy
+from llmguard.settings_policies import Policy
 from llmguard.upstreams.forwarder import Forwarder
 from llmguard.wire.answer import Event
 from llmguard.wire.chat_answer import Usage

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from llmguard.settings import AnyUpstream, EmbeddedUpstream, LiteLLMUpstream, Model, OpenAIUpstream, Watermark
+from llmguard.settings import AnyUpstream, EmbeddedUpstream, LiteLLMUpstream, Model, OpenAIUpstream
+from llmguard.settings_policies import Watermark
 
 VLLM, SGLANG, UNIGRAM, SELECTION = "gumbel-vllm", "gumbel-sglang", "unigram", "selection"
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from llmguard.settings import Policy
+from llmguard.settings_policies import Policy
 
 JITTER: Final = 1 / 16
 """Of a bucket, so much at most is added by chance. What is done after a tick takes microseconds, and not quite the same

@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from llmguard.mark import FORMATS, UNIGRAM, format_of
 from llmguard.mistakes import dotted
 from llmguard.risk.build import vocabulary_file
-from llmguard.settings import AnyUpstream, OpenAIUpstream, Policy, Settings
+from llmguard.settings import AnyUpstream, OpenAIUpstream, Settings
+from llmguard.settings_policies import Policy
 
 
 @dataclass(frozen=True, slots=True)

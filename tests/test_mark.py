@@ -5,15 +5,8 @@ from typing import Any
 import pytest
 
 from llmguard.mark import SELECTION, SGLANG, UNIGRAM, VLLM, Mark, Marks, format_of, mark_of
-from llmguard.settings import (
-    AnyUpstream,
-    EmbeddedUpstream,
-    LiteLLMUpstream,
-    Model,
-    OpenAIUpstream,
-    Selection,
-    Watermark,
-)
+from llmguard.settings import AnyUpstream, EmbeddedUpstream, LiteLLMUpstream, Model, OpenAIUpstream
+from llmguard.settings_policies import Selection, Watermark
 
 KEY = (7, "wm_1")
 PICKED = Watermark(selection=Selection())

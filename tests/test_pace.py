@@ -12,7 +12,7 @@ from scipy.stats import ks_2samp
 from llmguard import connection
 from llmguard.errors import Denial, UpstreamFailure
 from llmguard.pace import JITTER, Pace
-from llmguard.settings import Outputs, Policy
+from llmguard.settings_policies import Outputs, Policy
 from tests.fakes.connection import FakeClient
 from tests.fakes.upstream import FakeUpstream, Step
 from tests.guarded import CHAT, STREAM, Guarded

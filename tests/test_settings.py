@@ -10,20 +10,8 @@ import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
-from llmguard.settings import (
-    Decoding,
-    EmbeddedUpstream,
-    Limit,
-    Model,
-    Outputs,
-    Policy,
-    Prompts,
-    Server,
-    Settings,
-    StoreSettings,
-    Watermark,
-    schema,
-)
+from llmguard.settings import EmbeddedUpstream, Model, Server, Settings, StoreSettings, schema
+from llmguard.settings_policies import Decoding, Limit, Outputs, Policy, Prompts, Watermark
 from llmguard.settings_values import HttpUrl, MasterSecret, Network, Seconds, Token, without_password
 
 EXAMPLE = Path(__file__).parent / "example.yaml"

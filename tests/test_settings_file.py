@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from llmguard.mistakes import Mistake, SettingsError
-from llmguard.settings import Limit, LiteLLMUpstream, OpenAIUpstream, Settings
+from llmguard.settings import LiteLLMUpstream, OpenAIUpstream, Settings
 from llmguard.settings_file import MAX_BYTES, load, parse
+from llmguard.settings_policies import Limit
 
 EXAMPLE = Path(__file__).parent / "example.yaml"
 SECRETS = {

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from llmguard.settings import Policy, Server, Settings, StoreSettings
+from llmguard.settings import Server, Settings, StoreSettings
+from llmguard.settings_policies import Policy
 from llmguard.settings_reload import changed_needs_restart
 from llmguard.settings_similarity import SimilaritySettings
 

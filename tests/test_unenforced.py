@@ -6,20 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from llmguard.defaults import default_settings
-from llmguard.settings import (
-    Decoding,
-    EmbeddedUpstream,
-    Limit,
-    LiteLLMUpstream,
-    Model,
-    OpenAIUpstream,
-    Outputs,
-    Policy,
-    Prompts,
-    Selection,
-    Settings,
-    Watermark,
-)
+from llmguard.settings import EmbeddedUpstream, LiteLLMUpstream, Model, OpenAIUpstream, Settings
+from llmguard.settings_policies import Decoding, Limit, Outputs, Policy, Prompts, Selection, Watermark
 from llmguard.unenforced import unenforced
 
 LIMIT = Limit(per="key", of="requests", limit=1)

@@ -13,7 +13,8 @@ from llmguard.risk.desk import ALERTS_KEPT, Desk, Holder
 from llmguard.risk.report import Report, Scope, together
 from llmguard.risk.response import threshold
 from llmguard.risk.standing import State
-from llmguard.settings import Prompts, Settings
+from llmguard.settings import Settings
+from llmguard.settings_policies import Prompts
 from llmguard.settings_values import TEN_YEARS_S
 from llmguard.store.store import KeyRecord
 

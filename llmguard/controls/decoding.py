@@ -13,8 +13,8 @@ from llmguard.decoding.verdict import Changes, spends, verdict
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange
 from llmguard.quota.holdings import Holdings
-from llmguard.settings import Decoding as Floors
 from llmguard.settings import Settings
+from llmguard.settings_policies import Decoding as Floors
 from llmguard.store.ledger import Charge, Counter
 from llmguard.store.store import StoreUnavailable
 

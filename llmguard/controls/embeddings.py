@@ -6,8 +6,9 @@ from typing import TypeAlias
 from llmguard.control import Step
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange
-from llmguard.settings import Policy, Settings
+from llmguard.settings import Settings
 from llmguard.settings_embeddings import Reduced
+from llmguard.settings_policies import Policy
 from llmguard.wire.pooling import EmbeddingRequest, PoolingAnswer, texts
 from llmguard.wire.pooling import Embeddings as Vectors
 

@@ -3,7 +3,7 @@
 from llmguard.control import Step
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange
-from llmguard.settings import Policy
+from llmguard.settings_policies import Policy
 
 
 class Endpoints(Step):

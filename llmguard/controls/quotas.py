@@ -23,7 +23,8 @@ from llmguard.quota.rules import Applied, Rules
 from llmguard.risk.meanwhile import Meanwhile
 from llmguard.risk.response import reply
 from llmguard.risk.standing import NORMAL, Standings, subject
-from llmguard.settings import Decoding, Outputs, Settings
+from llmguard.settings import Settings
+from llmguard.settings_policies import Decoding, Outputs
 from llmguard.store.ledger import Charge, Counter, Receipt
 from llmguard.store.store import StoreUnavailable
 from llmguard.upstreams.upstream import TokenCounter, Upstream

@@ -13,7 +13,8 @@ from llmguard.outputs.scores import Reduction, likeliest, told
 from llmguard.quota.holdings import Holdings
 from llmguard.quota.once import spent_once
 from llmguard.risk.meanwhile import Meanwhile
-from llmguard.settings import LabelPrivacy, Outputs, Settings
+from llmguard.settings import Settings
+from llmguard.settings_policies import LabelPrivacy, Outputs
 from llmguard.store.ledger import Counter, Receipt
 from llmguard.store.store import StoreUnavailable
 from llmguard.wire.pooling import Classifications, ClassifyRequest, PoolingAnswer, texts

@@ -10,7 +10,7 @@ from llmguard.errors import Denial
 from llmguard.exchange import Exchange
 from llmguard.mark import SELECTION, UNIGRAM, Mark, Marks, format_of, mark_of
 from llmguard.settings import Model, Settings
-from llmguard.settings import Watermark as Setting
+from llmguard.settings_policies import Watermark as Setting
 from llmguard.store.store import StoreUnavailable
 from llmguard.tenant_keys import TenantKeys
 from llmguard.wire.chat import ChatRequest, TextFormat

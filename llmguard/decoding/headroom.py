@@ -12,7 +12,7 @@ from typing import Final
 
 from llmguard.decoding.breach import Breach
 from llmguard.decoding.engines import Defaults
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from llmguard.wire.model_request import ModelRequest
 
 MASS: Final = 1.1

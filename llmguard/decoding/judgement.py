@@ -9,7 +9,7 @@ from llmguard.decoding.constraints import one_value
 from llmguard.decoding.engines import Defaults
 from llmguard.decoding.headroom import narrowed
 from llmguard.decoding.meanings import MEANINGS, closed, mass
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from llmguard.wire.chat import ChatRequest, JsonSchemaFormat, NamedFunction, NamedTool
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.engine_fields import Fields

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from llmguard.decoding.breach import Breach
 from llmguard.decoding.constraints import one_choice, one_expansion, one_match, one_value
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from llmguard.wire.engine_fields import StructuredOutputs
 from llmguard.wire.model_request import ModelRequest
 

@@ -11,7 +11,7 @@ from llmguard.decoding.bias import biased
 from llmguard.decoding.engines import Engine
 from llmguard.decoding.judgement import breaches
 from llmguard.errors import Denial
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from llmguard.wire.chat import AssistantMessage, ChatRequest
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.model_request import ModelRequest

@@ -10,7 +10,8 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from llmguard.settings import Credits, Outputs
+from llmguard.settings import Credits
+from llmguard.settings_policies import Outputs
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.completions import CompletionRequest

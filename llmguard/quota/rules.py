@@ -9,7 +9,8 @@ from llmguard.exchange import Principal
 from llmguard.quota.headers import RateLimitHeaders
 from llmguard.quota.needs import ONE_EACH, Amounts
 from llmguard.quota.rule import MEASURES, Rule
-from llmguard.settings import EndpointName, Limit, Policy, Settings
+from llmguard.settings import Settings
+from llmguard.settings_policies import EndpointName, Limit, Policy
 from llmguard.store.ledger import Charge, Counter
 
 Known: TypeAlias = tuple[list[Charge], list[tuple[int, Counter, int, int]]]

@@ -16,7 +16,8 @@ from llmguard.risk.desk import Desk
 from llmguard.risk.outlet import Outlet
 from llmguard.risk.standing import Standings
 from llmguard.risk.webhook import Webhook
-from llmguard.settings import Alerts, Prompts, Settings
+from llmguard.settings import Alerts, Settings
+from llmguard.settings_policies import Prompts
 from llmguard.store.ledger import Ledger
 from llmguard.upstreams.http import HttpClient
 

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from llmguard.risk.standing import Standing, State
-from llmguard.settings import Prompts, Response
+from llmguard.settings_policies import Prompts, Response
 
 Ladder: TypeAlias = Sequence[Response]
 

@@ -17,7 +17,7 @@ from llmguard.risk.report import ORDER, Alert, Report, Scope, Signal
 from llmguard.risk.response import Weighed, after, cooled_at, heat_at, reply, threshold
 from llmguard.risk.sight import Sight
 from llmguard.risk.standing import NORMAL, REMEMBERED_S, Standing, State, note_of
-from llmguard.settings import Policy, Prompts
+from llmguard.settings_policies import Policy, Prompts
 from prompts.detector import Detector, Reading
 from prompts.detector import Signal as Channel
 from prompts.portrait import OWN

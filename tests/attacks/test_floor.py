@@ -11,7 +11,7 @@ import torch
 
 from llmguard.decoding.engines import ENGINES, Defaults
 from llmguard.decoding.judgement import breaches
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from llmguard.upstreams.embedded.chat_model import ChatModel
 from llmguard.upstreams.embedded.chatml import chat_tokens
 from llmguard.upstreams.embedded.embedded import Embedded

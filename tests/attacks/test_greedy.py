@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from llmguard.app import App
 from llmguard.decoding.engines import ENGINES, Defaults
 from llmguard.decoding.judgement import breaches
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from llmguard.wire.model_request import ModelRequest
 from tests.attacks.applications import application, asked
 from tests.attacks.greedy import SERVING, UNKNOWN, Fields, honest, numeric, others

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmguard.decoding.coarse import STEPS, coarse, prompt_of
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from llmguard.upstreams.embedded.chat_model import ChatModel
 from tests.attacks.applications import application, asked
 from tests.attacks.projection import BIAS, Floats, LogitOracle, knee, states, stolen

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmguard.decoding.engines import ENGINES
 from llmguard.decoding.verdict import verdict
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_endpoint import to_model
 from llmguard.wire.engine_fields import foreign

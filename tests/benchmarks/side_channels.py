@@ -13,7 +13,8 @@ from scipy.stats import beta
 from llmguard.controls.obfuscation import Obfuscation
 from llmguard.exchange import Exchange, Head, Principal
 from llmguard.pace import Pace
-from llmguard.settings import OpenAIUpstream, Outputs, Policy
+from llmguard.settings import OpenAIUpstream
+from llmguard.settings_policies import Outputs, Policy
 from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.wire.chat import ChatRequest, StreamOptions, UserMessage
 from llmguard.wire.chat_answer import ChatChunk, ChunkChoice, Delta

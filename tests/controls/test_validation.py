@@ -7,7 +7,8 @@ import pytest
 from llmguard.controls.validation import Validation
 from llmguard.errors import BodyTooLarge, ClientGone, Denial, Refused
 from llmguard.exchange import Exchange, Head, Principal
-from llmguard.settings import Policy, Settings
+from llmguard.settings import Settings
+from llmguard.settings_policies import Policy
 from llmguard.uploads import Uploads
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_endpoint import CHAT

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from llmguard.decoding.engines import ENGINES, Defaults
 from llmguard.decoding.judgement import breaches
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from tests.decoding.requests import chat, either
 
 PLAIN, FLOORS = Defaults(), Decoding()

@@ -7,7 +7,7 @@ import pytest
 from llmguard.decoding.engines import ENGINES, PLAIN, Defaults, Engine
 from llmguard.decoding.verdict import MOST_CANDIDATES, spends, verdict
 from llmguard.errors import Denial
-from llmguard.settings import Decoding
+from llmguard.settings_policies import Decoding
 from tests.decoding.requests import chat, completion, either
 
 PREFILL = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Sure, "}]}

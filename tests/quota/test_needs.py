@@ -20,7 +20,8 @@ from llmguard.quota.needs import (
     pooling_needs,
 )
 from llmguard.quota.rule import MEASURES
-from llmguard.settings import Credits, Outputs
+from llmguard.settings import Credits
+from llmguard.settings_policies import Outputs
 from llmguard.wire.chat import ChatRequest
 from llmguard.wire.chat_answer import Usage
 from llmguard.wire.completions import CompletionRequest

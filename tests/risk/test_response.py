@@ -19,7 +19,7 @@ from llmguard.risk.response import (
     threshold,
 )
 from llmguard.risk.standing import NORMAL, Standing
-from llmguard.settings import Prompts, Response
+from llmguard.settings_policies import Prompts, Response
 
 LADDER: tuple[Response, ...] = ("throttle", "challenge", "degrade", "block")
 NOW = 1_800_000_000.0

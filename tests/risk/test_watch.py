@@ -7,7 +7,7 @@ from llmguard.risk.response import COOL_S
 from llmguard.risk.sight import Sight
 from llmguard.risk.standing import NORMAL, Standing, standing_of
 from llmguard.risk.watch import Change, Watch
-from llmguard.settings import Policy, Prompts
+from llmguard.settings_policies import Policy, Prompts
 from prompts.detector import Detector
 from prompts.scorer import ids_of
 from tests.prompts.sessions import HONEST

@@ -9,7 +9,8 @@ import pytest
 
 from llmguard.errors import Denial, UpstreamFailure
 from llmguard.exchange import Exchange, Head, Principal
-from llmguard.settings import Policy, Settings
+from llmguard.settings import Settings
+from llmguard.settings_policies import Policy
 from llmguard.upstreams import forwarder
 from llmguard.upstreams.cache_partition import CachePartition
 from llmguard.upstreams.forwarder import Forwarder
