@@ -29,7 +29,7 @@ from prompts.tokens import COMMON, Tokens
 from similarity.index.codes import Codes
 from tests.benchmarks.prompts import given, interval
 from tests.benchmarks.report import Report, Row
-from tests.benchmarks.stream import interval as middle_of
+from tests.benchmarks.stream import interval as of_median
 from tests.prompts.corpora import Corpus, flat
 from tests.prompts.sessions import perturbed
 
@@ -93,7 +93,7 @@ def _timed(detector: Detector, prompts: Sequence[str], reference: Callable[[], f
         spent = (time.process_time() - begin) / ROUND * 1e6
         each.append(spent)
         relative.append(spent / ((before + reference()) / 2))
-    low, high = middle_of(relative)
+    low, high = of_median(relative)
     shares = {"of_wordpiece": median(relative), "from": low, "to": high}
     return {"cpu_us": median(each), "quietest_us": min(each), **shares}
 
@@ -127,7 +127,7 @@ def near(corpus: Corpus, tokens: Tokens, largest: int) -> Report:
     rows: list[Row] = []
     for place, (_, _, row) in enumerate(found):
         times = [turn[place] / turn[0] for turn in turns]
-        low, high = middle_of(times)
+        low, high = of_median(times)
         spent = min(turn[place] for turn in turns)
         rows.append({**row, "search_us": spent, "times": median(times), "times_from": low, "times_to": high})
     missing = {f"{size:,} prompts": "too long for this run" for size in SIZES if size > largest}

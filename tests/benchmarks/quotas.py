@@ -9,6 +9,7 @@ they live. LiteLLM's limiter stands beside it, on the same Redis.
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -109,21 +110,33 @@ def started(site: Site, redis: str) -> Iterator[tuple[list[Target], dict[str, st
         yield targets, missing
 
 
-def run(seconds: int) -> list[Report]:
-    """The benchmark: at least `seconds` of load for each server."""
-    lacking = [name for name, there in (("nginx", nginx.installed()), ("wrk", wrk.installed())) if not there]
-    if lacking:
-        return [Report(TITLE, missing=dict.fromkeys(lacking, "not on the path; nothing can be measured without it"))]
+def lacking(title: str, **there: bool) -> list[Report]:
+    """The report that nothing was measured, where nginx or one of these is not there."""
+    missing = [name for name, found in {"nginx": nginx.installed(), **there}.items() if not found]
+    why = "not on the path; nothing can be measured without it"
+    return [Report(title, missing=dict.fromkeys(missing, why))] if missing else []
+
+
+@contextlib.contextmanager
+def beside_redis() -> Iterator[tuple[Site, str]]:
+    """An upstream and a Redis that run, and a client's key."""
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstreams = stack.enter_context(nginx.upstream(scratch))
         redis = stack.enter_context(running_redis(scratch, free_port()))
+        yield Site(scratch, f"sk-{token_hex(20)}", {MODEL: upstreams[MODEL]}), redis
+
+
+def run(seconds: int) -> list[Report]:
+    """The benchmark: at least `seconds` of load for each server."""
+    if nothing := lacking(TITLE, wrk=wrk.installed()):
+        return nothing
+    with beside_redis() as (whole, redis):
         rounds: list[list[Turn]] = []
         missing: dict[str, str] = {}
         for number in range(ROUNDS):
-            home = scratch / str(number)
-            home.mkdir()
-            site = Site(home, f"sk-{token_hex(20)}", {MODEL: upstreams[MODEL]})
+            site = replace(whole, directory=whole.directory / str(number))
+            site.directory.mkdir()
             with started(site, redis) as (targets, absent):
                 missing |= absent
                 for target in targets:

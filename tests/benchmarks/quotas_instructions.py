@@ -10,28 +10,23 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from secrets import token_hex
 from typing import Final
 
-from tests.benchmarks import nginx
-from tests.benchmarks.process import StartError, running_redis
-from tests.benchmarks.quotas import CONNECTIONS, POLICY
+from tests.benchmarks.process import StartError
+from tests.benchmarks.quotas import CONNECTIONS, LIMITED, POLICY, beside_redis, lacking
 from tests.benchmarks.relay import MODEL
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.targets import POLICY as PLAIN
 from tests.benchmarks.targets import Site, Target, guard_target
-from tests.ports import HOST, free_port
+from tests.ports import HOST
 
 TITLE = "quotas: instructions of a plain chat request, 32 connections"
 WARM, COUNTED = 320, 960
 LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 PATIENCE: Final = {"timeout_ms": 30_000}
 """The store's: an instruction takes some fifty times as long as without the counting."""
-LIMITED: Final = {"memory": "llmguard", "file": "llmguard", "redis": "llmguard redis"}
 
 
 def ways(redis: str) -> Mapping[str, tuple[object, Mapping[str, object]]]:
@@ -110,16 +105,9 @@ def instructions(site: Site, name: str, policy: object, store: Mapping[str, obje
 
 def run(_: int) -> list[Report]:
     """The benchmark."""
-    lacking = [
-        name for name, there in (("nginx", nginx.installed()), ("valgrind", shutil.which("valgrind"))) if not there
-    ]
-    if lacking:
-        return [Report(TITLE, missing=dict.fromkeys(lacking, "not on the path; nothing can be measured without it"))]
-    with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        upstreams = stack.enter_context(nginx.upstream(scratch))
-        redis = stack.enter_context(running_redis(scratch, free_port()))
-        site = Site(scratch, f"sk-{token_hex(20)}", {MODEL: upstreams[MODEL]})
+    if nothing := lacking(TITLE, valgrind=shutil.which("valgrind") is not None):
+        return nothing
+    with beside_redis() as (site, redis):
         found = {name: instructions(site, name, *way) for name, way in ways(redis).items()}
     return [Report(TITLE, [row(name, found) for name in found])]
 

@@ -46,9 +46,8 @@ class Task:
     The plain attacker has all of them, the one that clusters up to `clustered`, those who undo what a policy does up to
     `clever`. With full scores, which leave nothing to undo, `fewer` are enough, too.
 
-    Labels are held to LEAST_RATIO from the agreement `held_from` on, private ones everywhere. Below it a label for each
-    cluster of the attacker's own inputs does, for hardly more questions than there are classes: full scores cannot be
-    had for a third of them.
+    Labels are held to LEAST_RATIO from the agreement `held_from` on, private ones everywhere. Below it they are
+    measured and do not reach it: a label for each cluster of the attacker's own inputs goes far where classes are few.
     """
 
     name: str
