@@ -19,7 +19,7 @@ from llmguard.quota.holdings import Holdings
 from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, input_bound, needs, pooling_needs
 from llmguard.quota.reservation import Reservation
 from llmguard.quota.rule import MEASURES, Rule
-from llmguard.quota.rules import Applied, Rules
+from llmguard.quota.rules import Applied, Rules, picker
 from llmguard.risk.meanwhile import Meanwhile
 from llmguard.risk.response import reply
 from llmguard.risk.standing import NORMAL, Standings, subject
@@ -199,8 +199,10 @@ class Quotas(Step):
             if solved:
                 exchange = replace(exchange, solved=True)
         # The solution of a challenge is used by a request that was served.
-        places = applied.places if len(charges) == len(applied.places) else (*applied.places, 0)
-        return Plan(exchange, request, applied, Reservation(charges, places, need, [] if keep else None, weight), about)
+        pick = applied.pick
+        if len(charges) > len(applied.rules):
+            pick = picker([*(rule.place for rule in applied.rules), MEASURES.index("requests")])
+        return Plan(exchange, request, applied, Reservation(charges, pick, need, [] if keep else None, weight), about)
 
     def _multiple(self, exchange: Exchange) -> int:
         """What the spending of a key is multiplied by, by what was last heard of it here."""

@@ -1,6 +1,6 @@
 """What a request holds of its quotas while it runs, and what it has been given so far."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import UnsetType
@@ -13,28 +13,27 @@ from llmguard.wire.completions import CompletionChoice
 
 
 class Reservation(msgspec.Struct):
-    """The charges that are held, in the order of the rules' `places`, and a meter of the text relayed.
+    """The charges that are held, whose measures `pick` takes from amounts, and a meter of the text relayed.
 
     The meter is the one thing of an exchange that changes, and only the quotas' control turns it. The texts themselves
     are `kept` where somebody can count their tokens. `weight` is what was held, and will be spent, is multiplied by.
     """
 
     charges: tuple[Charge, ...]
-    places: tuple[int, ...]
+    pick: Callable[[Amounts], tuple[int, ...]]
     needs: Needs
     kept: list[str] | None = None
     weight: int = 1
     relayed_bytes: int = 0
 
-    def spent(self, taken: Amounts) -> list[int]:
+    def spent(self, taken: Amounts) -> Sequence[int]:
         """What is spent of each charge, for these amounts that were taken."""
+        amounts = self.pick(taken)
         if self.weight == 1:
-            return [taken[place] for place in self.places]
+            return amounts
         return [
-            taken[place]
-            if charge.counter.level
-            else max(taken[place], min(taken[place] * self.weight, max(charge.amount, taken[place])))
-            for place, charge in zip(self.places, self.charges, strict=True)
+            amount if charge.counter.level else max(amount, min(amount * self.weight, max(charge.amount, amount)))
+            for amount, charge in zip(amounts, self.charges, strict=True)
         ]
 
     def relay(self, event: Event) -> None:

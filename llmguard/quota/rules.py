@@ -1,8 +1,9 @@
 """The limits of the settings, compiled: which of them hold for a request, and whose counters they are."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 from llmguard.exchange import Principal
@@ -22,18 +23,25 @@ SEARCHES: Final[tuple[EndpointName, ...]] = ("vector_stores",)
 LISTS: Final[tuple[EndpointName, ...]] = ("similarity", "rerank")
 
 
+def picker(places: Sequence[int]) -> Callable[[Amounts], tuple[int, ...]]:
+    """Takes the amounts at these places."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda amounts: tuple([amounts[place] for place in places])
+
+
 class Applied:
     """The rules that hold for a kind of request, and whose counters they are.
 
-    `places` are those of the rules' measures. What is worked out for a principal is kept, for MAX_KNOWN of them: to
-    make the names of its counters anew for every request took as long as to charge them.
+    `pick` takes their measures from a request's amounts. What is worked out for a principal is kept, for MAX_KNOWN of
+    them: to make the names of its counters anew for every request took as long as to charge them.
     """
 
-    __slots__ = ("_known", "headers", "places", "rules")
+    __slots__ = ("_known", "headers", "pick", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
-        self.places = tuple(rule.place for rule in rules)
+        self.pick = picker([rule.place for rule in rules])
         self.headers = RateLimitHeaders(rules)
         self._known: dict[Principal, Known] = {}
 

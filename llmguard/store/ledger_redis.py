@@ -46,6 +46,10 @@ REFUSED: Final = (LaneBroken, ResponseError)
 """What says that nothing was done, and will not be."""
 UNSETTLED: Final = 10_000
 """Settlements that wait for the server; of older ones the reservations are left to their leases."""
+PLACES: Final = 4_096
+"""Sets of counters whose keys are kept: to name them anew takes longer than the rest of a reservation."""
+EMPTY: Final = b"$0\r\n\r\n"
+"""How a command ends whose last argument is empty."""
 BATCH: Final = 64
 """Of them, those asked for at once: a server that was busy is not kept busy."""
 MOST: Final = 2**63 - 1
@@ -70,11 +74,22 @@ class Script(NamedTuple):
     decode: Callable[[Any], Any]
 
 
+class Place(NamedTuple):
+    """Counters as a server has them: two keys of each and one of the note, the windows' lengths, and by script what a
+    command begins with.
+    """
+
+    keys: tuple[str, ...]
+    every: tuple[float, ...]
+    heads: dict[str, bytes]
+
+
 class Request(NamedTuple):
     """A script that was sent, and what it takes to send it once more."""
 
     script: Script
-    arguments: tuple[str | bytes | int, ...]
+    keys: tuple[str, ...]
+    argument: bytes
     lane: Lane
     answer: "asyncio.Future[Any]"
     deadline: float
@@ -93,6 +108,7 @@ class RedisLedger:
         self._timeout_s = timeout_s
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
+        self._places: dict[tuple[tuple[Counter, ...], str | None], Place] = {}
         self._unsettled: deque[tuple[str, Sequence[Charge], Sequence[int]]] = deque(maxlen=UNSETTLED)
         self._settler: asyncio.Task[None] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
@@ -106,9 +122,10 @@ class RedisLedger:
         Where that fails, what may be held is cancelled in the background: do not ask again under the same `id`.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        rows = [(_every(charge.counter), charge.limit, charge.amount, charge.forced) for charge in charges]
+        counters = tuple([charge.counter for charge in charges])
+        every = self._place(counters, about).every
+        rows = [(s, charge.limit, charge.amount, charge.forced) for s, charge in zip(every, charges, strict=True)]
         try:
-            counters = [charge.counter for charge in charges]
             answers = await self._ask(self._reserve, counters, id, lease_s, rows, about)
         except asyncio.CancelledError:
             self._later(id, charges, [0] * len(charges))
@@ -132,9 +149,11 @@ class RedisLedger:
         Where that fails it is asked again in the background: nobody else need do it. What goes beyond the amounts can
         then count twice, where only the answer was lost.
         """
-        rows = [(_every(charge.counter), charge.amount, spent) for charge, spent in zip(charges, actual, strict=True)]
+        counters = tuple([charge.counter for charge in charges])
+        every = self._place(counters, None).every
+        rows = [(s, charge.amount, spent) for s, charge, spent in zip(every, charges, actual, strict=True)]
         try:
-            answers = await self._ask(self._settle, [charge.counter for charge in charges], id, 0, rows)
+            answers = await self._ask(self._settle, counters, id, 0, rows)
         except asyncio.CancelledError:
             self._later(id, charges, actual)
             raise
@@ -147,21 +166,21 @@ class RedisLedger:
     async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
         """Let a reservation that is still held last `lease_s` from now."""
         rows = [(_every(charge.counter), charge.amount) for charge in charges]
-        await self._run(self._extend, [charge.counter for charge in charges], id, lease_s, rows)
+        await self._run(self._extend, tuple([charge.counter for charge in charges]), id, lease_s, rows)
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """How they stand."""
-        answers = await self._run(self._levels, counters, "", 0, [(_every(counter),) for counter in counters])
+        answers = await self._run(self._levels, tuple(counters), "", 0, [(_every(counter),) for counter in counters])
         found = {place: _level(*level) for part, levels in answers for place, level in zip(part, levels, strict=True)}
         return [found[place] for place in range(len(counters))]
 
     async def reset(self, counters: Sequence[Counter]) -> None:
         """Forget what was spent and granted; what is reserved stays."""
-        await self._run(self._grant, counters, "", NEVER, [(_every(counter),) for counter in counters])
+        await self._run(self._grant, tuple(counters), "", NEVER, [(_every(counter),) for counter in counters])
 
     async def grant(self, counter: Counter, amount: int) -> None:
         """Allow so much more for one window, or for good where there is none."""
-        await self._run(self._grant, [counter], "", amount, [(_every(counter),)])
+        await self._run(self._grant, (counter,), "", amount, [(_every(counter),)])
 
     async def note(self, subject: str, text: str | None, lasts_s: float) -> None:
         """Note a text on a subject for so long; None forgets it."""
@@ -208,7 +227,7 @@ class RedisLedger:
 
     # --- scripts ---------------------------------------------------------------------------
 
-    async def _run(self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows) -> Answers:
+    async def _run(self, script: Script, counters: tuple[Counter, ...], id: str, value: float, rows: Rows) -> Answers:
         """The answer of each part. Raises `StoreUnavailable` where one failed, once all have ended."""
         answers = await self._ask(script, counters, id, value, rows)
         for _, answer in answers:
@@ -219,7 +238,7 @@ class RedisLedger:
     async def _ask(
         self,
         script: Script,
-        counters: Sequence[Counter],
+        counters: tuple[Counter, ...],
         id: str,
         value: float,
         rows: Rows,
@@ -237,46 +256,57 @@ class RedisLedger:
         for place, counter in enumerate(counters):
             parts.setdefault(counter.subject, []).append(place)
         sent = [
-            (part, self._send(script, [counters[n] for n in part], id, value, [rows[n] for n in part], note))
+            (part, self._send(script, tuple([counters[n] for n in part]), id, value, [rows[n] for n in part], note))
             for part, note in ((part, about if subject == about else None) for subject, part in parts.items())
         ]
         return [(part, await self._answer(request)) for part, request in sent]
 
     def _send(
-        self, script: Script, counters: Sequence[Counter], id: str, value: float, rows: Rows, about: str | None
+        self, script: Script, counters: tuple[Counter, ...], id: str, value: float, rows: Rows, about: str | None
     ) -> Request:
         """Start a script on the server of its counters."""
-        keys = []
-        for counter in counters:
-            tail = f"{{{counter.subject}}}:{counter.measure}"
-            keys += [f"llmguard:quota:{tail}", f"llmguard:held:{tail}"]
-        if about is not None:
-            keys.append(_note_key(about))
+        place = self._place(counters, about)
+        keys = place.keys
         now = NEVER if self._clock is None else self._clock.monotonic()
         try:
             packed = self._encode((id, now, value, rows))
         except OverflowError:
             packed = self._encode((id, now, min(value, MOST), [[min(number, MOST) for number in row] for row in rows]))
-        arguments: tuple[str | bytes | int, ...] = (len(keys), *keys, packed)
+        head = place.heads.get(script.sha)
+        if head is None:
+            head = place.heads[script.sha] = _packed("EVALSHA", script.sha, len(keys), *keys, b"").removesuffix(EMPTY)
         server = self._client.server(keys[0])
         lane = self._lanes.get(server)
         if lane is None:
             lane = self._lanes[server] = Lane(partial(self._client.connect, keys[0]), timeout_s=self._timeout_s)
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        return Request(script, arguments, lane, lane.execute(_packed("EVALSHA", script.sha, *arguments)), deadline)
+        answer = lane.execute(b"%b$%d\r\n%b\r\n" % (head, len(packed), packed))
+        return Request(script, keys, packed, lane, answer, deadline)
+
+    def _place(self, counters: tuple[Counter, ...], about: str | None) -> Place:
+        found = self._places.get((counters, about))
+        if found is None:
+            if len(self._places) >= PLACES:
+                self._places.clear()
+            tails = [f"{{{counter.subject}}}:{counter.measure}" for counter in counters]
+            keys = [f"llmguard:{kind}:{tail}" for tail in tails for kind in ("quota", "held")]
+            keys += [] if about is None else [_note_key(about)]
+            found = self._places[counters, about] = Place(tuple(keys), tuple(map(_every, counters)), {})
+        return found
 
     async def _answer(self, request: Request) -> Any:
         """What a script answered, or how it failed; asked again where it is not known to the server, or elsewhere."""
-        script, arguments, lane, future, deadline = request
+        script, keys, argument, lane, future, deadline = request
         try:
             try:
                 return script.decode(await future)
             except NoScriptError:
                 async with asyncio.timeout_at(deadline):
-                    return script.decode(await lane.execute(_packed("EVAL", script.text, *arguments)))
+                    again = _packed("EVAL", script.text, len(keys), *keys, argument)
+                    return script.decode(await lane.execute(again))
             except ELSEWHERE:
                 async with asyncio.timeout_at(deadline):
-                    return script.decode(await self._client.execute("EVAL", script.text, *arguments))
+                    return script.decode(await self._client.execute("EVAL", script.text, len(keys), *keys, argument))
         except FAILURES as error:
             failure = StoreUnavailable("Redis failed or did not answer in time")
             failure.__cause__ = error
@@ -313,7 +343,7 @@ def _level(spent: int, reserved: int, reset_s: float) -> Level:
 def _receipt(answer: Any) -> Receipt:
     retry_after_s, exceeded, levels, note = answer
     return Receipt(
-        tuple([_level(*level) for level in levels]),
+        tuple([Level(spent, reserved, None if reset_s < 0 else reset_s) for spent, reserved, reset_s in levels]),
         tuple(exceeded),
         None if retry_after_s < 0 else retry_after_s,
         note or None,

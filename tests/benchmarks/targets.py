@@ -123,6 +123,37 @@ def guard_target(
 
 
 @contextlib.contextmanager
+def asgi_target(site: Site, *, name: str = "asgi") -> Iterator[Target]:
+    """An application that answers with 1 KB of JSON, on the guard's own server: what a machine takes for no work."""
+    port, home = free_port(), site.directory / name
+    home.mkdir()
+    options = [
+        "--app-dir",
+        str(REPOSITORY),
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--no-access-log",
+        "--log-level",
+        "error",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "tests.benchmarks.asgi:app",
+        *options,
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+    ]
+    with running(command, ready=f"http://{HOST}:{port}/", directory=home, env=dict(os.environ)) as process:
+        yield openai_target(name, process, port, site)
+
+
+@contextlib.contextmanager
 def litellm_target(
     site: Site, *, name: str = "litellm", limits: Limits = None, more: Limits = None
 ) -> Iterator[Target]:
