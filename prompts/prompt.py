@@ -6,14 +6,14 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from prompts.compiled import READ_16, WRITE_16, WRITE_32, WRITE_64, compiled, several
+from prompts.compiled import READ_16, WRITE_32, WRITE_64, compiled, several
 from prompts.grams import Hashes, Ids, Mixed
 
 KEPT = 192
 """Tokens of a prompt that count for pairs, runs and edits: the first ones."""
 
 ENDS = 32
-"""Tokens that are kept of a prompt's head, and of its tail."""
+"""Tokens of a prompt's head that are compared, and of its tail."""
 
 PLACES = 256
 """Bits of a prompt's outline."""
@@ -27,8 +27,8 @@ class Said(NamedTuple):
     """What of a prompt does not depend on who sent it.
 
     ids: [n] the tokens that count; length: all its tokens, at least 1; size: the distinct ones of
-    those that count; ends: [2·ENDS] its first tokens, then its last ones from the end, zeros
-    beyond its length; corners: [3] its first two tokens, its last two, and the first with the
+    those that count; tokens: the same and, of what comes after them, the last ENDS, so that a tail
+    of that many ends it; corners: [3] its first two tokens, its last two, and the first with the
     last; hashes: n - 1 of pairs and, from there on, n - 3 of runs of four; outline: [PLACES/64] a
     bit for each token, by its id; missing: the distinct tokens less the bits of the outline.
     """
@@ -36,7 +36,7 @@ class Said(NamedTuple):
     ids: Ids
     length: int
     size: int
-    ends: Ids
+    tokens: Ids
     corners: NDArray[np.uint32]
     hashes: Mixed
     outline: Outline
@@ -56,20 +56,17 @@ class Said(NamedTuple):
 
 def said(whole: Ids, hashes: Hashes) -> Said:
     """A prompt of at least one token."""
-    kept = whole[:KEPT]
-    ends, corners = np.zeros(2 * ENDS, np.uint16), np.empty(3, np.uint32)
-    outline = np.zeros(PLACES // 64, np.uint64)
-    size, marks = _outlined(whole, len(kept), ends, corners, outline)
+    tokens = whole if len(whole) <= KEPT + ENDS else np.concatenate([whole[:KEPT], whole[-ENDS:]])
+    kept, corners, outline = tokens[:KEPT], np.empty(3, np.uint32), np.zeros(PLACES // 64, np.uint64)
+    size, marks = _outlined(whole, len(kept), corners, outline)
     digest = hash(whole.tobytes())
-    return Said(kept, len(whole), size, ends, corners, hashes.of(kept), outline, size - marks, digest)
+    return Said(kept, len(whole), size, tokens, corners, hashes.of(kept), outline, size - marks, digest)
 
 
-@compiled(several(types.int64, types.int64)(READ_16, types.int64, WRITE_16, WRITE_32, WRITE_64))
-def _outlined(whole: Ids, kept: int, ends: Ids, corners: NDArray[np.uint32], outline: Outline) -> tuple[int, int]:
+@compiled(several(types.int64, types.int64)(READ_16, types.int64, WRITE_32, WRITE_64))
+def _outlined(whole: Ids, kept: int, corners: NDArray[np.uint32], outline: Outline) -> tuple[int, int]:
     """Fill in what a prompt is found by; the distinct ones of its first `kept` tokens, and the outline's bits."""
     n = len(whole)
-    for place in range(min(n, ENDS)):
-        ends[place], ends[ENDS + place] = whole[place], whole[n - 1 - place]
     second, before = (whole[1], whole[n - 2]) if n > 1 else (np.uint16(0), np.uint16(0))
     first, last = np.uint32(whole[0]), np.uint32(whole[n - 1])
     corners[0], corners[1], corners[2] = first << 16 | second, last << 16 | before, first << 16 | last

@@ -8,15 +8,18 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from prompts.compiled import READ_16, READ_64, READ_BITS, compiled, several
+from prompts.compiled import READ_16, READ_64, READ_BITS, WRITE_16, compiled, several
 from prompts.grams import Grams, Hashes, Ids
-from prompts.prompt import ENDS, IDS, PLACES, Outline, Said
+from prompts.prompt import ENDS, IDS, KEPT, PLACES, Outline, Said
 
 LOOK_BACK = 8
 """Prompts back that a chain of edits is followed; kin are looked for in the whole window."""
 
 ALIKE, KIN = 0.7, 0.5
 """Jaccard similarity of token sets from which a prompt is an edit of another, and from which two may have one seed."""
+
+SLACK = 8
+"""An eighth more tokens than are kept have room: to move them up costs little then."""
 
 MOST_KIN = 12
 """The latest that may be kin are compared token by token, at most so many."""
@@ -25,9 +28,9 @@ Bits = NDArray[np.float32]
 Places = NDArray[np.int64]
 Sizes = NDArray[np.int16]
 
-_OUTLINES, _ENDS, _CORNERS = (types.Array(kind, 2, "C") for kind in (types.uint64, types.uint16, types.uint32))
+_OUTLINES, _CORNERS = (types.Array(kind, 2, "C") for kind in (types.uint64, types.uint32))
 _NO_CHAINS = np.zeros(0, np.int32)
-_SIZES = types.Array(types.int16, 1, "C")
+_SIZES, _STARTS = (types.Array(kind, 1, "C") for kind in (types.int16, types.int32))
 _PAIRS, _FOURS, _BYTES, _SUM = (
     np.uint64(x) for x in (0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F, 0x0101010101010101)
 )
@@ -62,22 +65,27 @@ class Joined(NamedTuple):
 class Window:
     """At most `capacity` distinct prompts of one principal, the oldest forgotten first.
 
-    `seen` counts every distinct prompt ever added. Memory: 196 bytes a prompt in arrays, two
-    bytes a token up to KEPT, about 40 for the Python objects, and what `grams` takes.
+    `seen` counts every distinct prompt ever added. Memory: 64 bytes a prompt, two and a quarter
+    a token up to KEPT + ENDS of them, and what `grams` takes.
+
+    The tokens of all prompts lie one after the other, in the order in which they came; where there
+    is no room behind the last, those that are still kept move to the front.
     """
 
     __slots__ = (
         "_capacity",
         "_chains",
         "_corners",
+        "_count",
         "_digests",
-        "_ends",
-        "_ids",
+        "_end",
         "_lengths",
         "_next_chain",
         "_outlines",
         "_recent",
         "_sizes",
+        "_starts",
+        "_tokens",
         "grams",
         "seen",
     )
@@ -87,11 +95,12 @@ class Window:
         self.grams = Grams(hashes, capacity)
         self.seen = 0
         self._next_chain = 0
-        self._ids: list[bytes] = []
+        self._count = self._end = 0
+        self._tokens: Ids = np.zeros(256, np.uint16)
         self._recent: deque[tuple[Ids, Chain]] = deque(maxlen=LOOK_BACK)
         size = min(16, capacity)
         self._digests: Places = np.zeros(size, np.int64)
-        self._ends: Ids = np.zeros((size, 2 * ENDS), np.uint16)
+        self._starts: NDArray[np.int32] = np.zeros(size, np.int32)
         self._lengths: NDArray[np.int16] = np.zeros(size, np.int16)
         self._sizes: NDArray[np.int16] = np.zeros(size, np.int16)
         self._chains: NDArray[np.int32] = np.zeros(size, np.int32)
@@ -99,11 +108,11 @@ class Window:
         self._outlines: Outline = np.zeros((size, PLACES // 64), np.uint64)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return self._count
 
     def holds(self, digest: int) -> bool:
         """Whether a prompt of this digest is in the window."""
-        return _holds(self._digests, len(self._ids), digest)
+        return _holds(self._digests, self._count, digest)
 
     def join(self, said: Said) -> Joined:
         """The chain that a prompt belongs to, as yet without it, and its kin: `add` puts it there.
@@ -121,7 +130,7 @@ class Window:
                     found, best = chain, similarity
             else:
                 place = (self.seen - 1 - back) % self._capacity
-                similarity = jaccard(ids, np.frombuffer(self._ids[place], np.uint16))
+                similarity = jaccard(ids, self._kept(place))
             if similarity >= KIN:
                 kin.append(similarity)
                 recent += back < LOOK_BACK
@@ -137,9 +146,8 @@ class Window:
 
         Only those that share two tokens at their ends and more than `least`, and the `most` that share the most.
         """
-        rows, shared = _sharing(
-            self._corners, self._ends, self._lengths, len(self._ids), said.corners, said.ends, said.length, bits, least
-        )
+        mine = self._corners, self._tokens, self._starts, self._lengths, self._count
+        rows, shared = _sharing(*mine, said.corners, said.tokens, said.length, bits, least)
         if not len(rows):
             return shared, _NO_CHAINS, rows
         if len(rows) > most:
@@ -155,22 +163,40 @@ class Window:
         chain.members, chain.last = joined.place, said.ids
         self._recent.append((said.ids, chain))
         place = self.seen % self._capacity
-        if place == len(self._ids):
+        if place == self._count:
             if place == len(self._chains):
                 self._grow()
-            self._ids.append(said.ids.tobytes())
-        else:
-            self._ids[place] = said.ids.tobytes()
+            self._count += 1
         self._digests[place] = said.digest
         self._lengths[place], self._sizes[place] = said.length, said.size
         self._chains[place] = chain.index
-        _keep(self._ends, self._corners, self._outlines, place, said.ends, said.corners, said.outline)
+        self._starts[place] = start = self._room(place, len(said.tokens))
+        _keep(self._tokens, self._corners, self._outlines, place, start, said.tokens, said.corners, said.outline)
+        self._end = start + len(said.tokens)
         self.seen += 1
 
     def latest(self, count: int) -> list[Ids]:
         """The tokens that count of the last prompts, at most so many, the oldest first."""
-        places = [(self.seen - back) % self._capacity for back in range(min(count, len(self._ids)), 0, -1)]
-        return [np.frombuffer(self._ids[place], np.uint16) for place in places]
+        places = [(self.seen - back) % self._capacity for back in range(min(count, self._count), 0, -1)]
+        return [self._kept(place).copy() for place in places]
+
+    def _kept(self, place: int) -> Ids:
+        """The tokens that count of a prompt; they may move when the next one is added."""
+        start = int(self._starts[place])
+        return self._tokens[start : start + min(int(self._lengths[place]), KEPT)]
+
+    def _room(self, place: int, size: int) -> int:
+        """Where so many tokens begin that come to this place, the last one."""
+        if self._end + size > len(self._tokens):
+            before = (place - 1 - np.arange(self._count - 1)[::-1]) % self._capacity
+            live = int(np.minimum(self._lengths[before], KEPT + ENDS).sum())
+            needed = live + size
+            tokens = self._tokens
+            if needed + needed // (2 * SLACK) > len(tokens):
+                tokens = np.zeros(needed + needed // SLACK, np.uint16)
+            self._end = _move_up(self._tokens, tokens, self._starts, self._lengths, before)
+            self._tokens = tokens
+        return self._end
 
     def _outlined(self, said: Said) -> list[int]:
         """How many prompts ago those were that may be kin, the latest first; all that are, up to MOST_KIN.
@@ -180,13 +206,13 @@ class Window:
         """
         least = said.size - 3 * said.missing
         newest = (self.seen - 1) % self._capacity
-        found: list[int] = _alike(self._outlines, self._sizes, len(self._ids), newest, said.outline, least).tolist()
+        found: list[int] = _alike(self._outlines, self._sizes, self._count, newest, said.outline, least).tolist()
         return found
 
     def _grow(self) -> None:
         size = min(2 * len(self._chains), self._capacity) - len(self._chains)
         self._digests = np.pad(self._digests, (0, size))
-        self._ends = np.pad(self._ends, ((0, size), (0, 0)))
+        self._starts = np.pad(self._starts, (0, size))
         self._lengths = np.pad(self._lengths, (0, size))
         self._sizes = np.pad(self._sizes, (0, size))
         self._chains = np.pad(self._chains, (0, size))
@@ -222,19 +248,41 @@ def _holds(digests: Places, count: int, digest: int) -> bool:
     return found
 
 
-@compiled(types.void(_ENDS, _CORNERS, _OUTLINES, types.int64, READ_16, types.Array(types.uint32, 1, "C"), READ_64))
+@compiled(types.int64(WRITE_16, WRITE_16, _STARTS, _SIZES, types.int64[::1]))
+def _move_up(tokens: Ids, to: Ids, starts: NDArray[np.int32], lengths: Sizes, places: Places) -> int:
+    """Put the tokens of these prompts, in their order, one after the other from the front; where they end.
+
+    What they are moved to may be where they are: each lies at or behind its new place.
+    """
+    end = 0
+    for place in places:
+        start, length = np.int64(starts[place]), np.int64(lengths[place])
+        starts[place] = end
+        for token in range(start, start + (length if length < KEPT + ENDS else KEPT + ENDS)):
+            to[end] = tokens[token]
+            end += 1
+    return end
+
+
+@compiled(
+    types.void(
+        WRITE_16, _CORNERS, _OUTLINES, types.int64, types.int64, READ_16, types.Array(types.uint32, 1, "C"), READ_64
+    )
+)
 def _keep(
-    ends: Ids,
+    tokens: Ids,
     corners: NDArray[np.uint32],
     outlines: Outline,
     place: int,
-    my_ends: Ids,
-    mine: NDArray[np.uint32],
+    start: int,
+    mine: Ids,
+    my_corners: NDArray[np.uint32],
     outline: Outline,
 ) -> None:
     """Put what a prompt is found by in its place."""
-    ends[place] = my_ends
-    corners[place] = mine
+    for token in range(len(mine)):
+        tokens[start + token] = mine[token]
+    corners[place] = my_corners
     outlines[place] = outline
 
 
@@ -263,7 +311,8 @@ def _alike(outlines: Outline, sizes: Sizes, count: int, newest: int, outline: Ou
 @compiled(
     several(types.int64[::1], types.float32[::1])(
         _CORNERS,
-        _ENDS,
+        WRITE_16,
+        _STARTS,
         _SIZES,
         types.int64,
         types.Array(types.uint32, 1, "C"),
@@ -275,30 +324,35 @@ def _alike(outlines: Outline, sizes: Sizes, count: int, newest: int, outline: Ou
 )
 def _sharing(
     corners: NDArray[np.uint32],
-    ends: Ids,
+    tokens: Ids,
+    starts: NDArray[np.int32],
     lengths: Sizes,
     count: int,
-    mine: NDArray[np.uint32],
-    my_ends: Ids,
+    my_corners: NDArray[np.uint32],
+    mine: Ids,
     length: int,
     bits: Bits,
     least: float,
 ) -> tuple[Places, Bits]:
     """The rows of prompts that share two tokens at their ends with one, and the bits of common head and tail."""
     rows, shared, hits = np.empty(count, np.int64), np.empty(count, np.float32), 0
+    my_last = len(mine) - 1
     for row in range(count):
-        close = corners[row, 0] == mine[0] or corners[row, 1] == mine[1] or corners[row, 2] == mine[2]
+        close = corners[row, 0] == my_corners[0] or corners[row, 1] == my_corners[1] or corners[row, 2] == my_corners[2]
         if not close:
             continue
-        # Zeros equal zeros, so a prompt's length is the limit; a head and a tail that meet are not counted twice.
-        shorter = length if length < lengths[row] else np.int64(lengths[row])
+        # A head and a tail that meet are not counted twice.
+        its = np.int64(lengths[row])
+        shorter = length if length < its else its
+        first = np.int64(starts[row])
+        last = first + (its if its < KEPT + ENDS else KEPT + ENDS) - 1
         head = tail = 0
         told, ended = np.float32(0), np.float32(0)
-        while head < min(shorter, ENDS) and ends[row, head] == my_ends[head]:
-            told += bits[my_ends[head]]
+        while head < min(shorter, ENDS) and tokens[first + head] == mine[head]:
+            told += bits[mine[head]]
             head += 1
-        while tail < min(shorter - head, ENDS) and ends[row, ENDS + tail] == my_ends[ENDS + tail]:
-            ended += bits[my_ends[ENDS + tail]]
+        while tail < min(shorter - head, ENDS) and tokens[last - tail] == mine[my_last - tail]:
+            ended += bits[mine[my_last - tail]]
             tail += 1
         if told + ended > least:
             rows[hits], shared[hits] = row, told + ended

@@ -39,15 +39,16 @@ FEW, MANY = Laying(125, 24, 3), Laying(200, 60, 12)
 class Codes:
     """At most `capacity` vectors of norm 1, with ids from 0 upwards; room is made for 1/64 of them at a time.
 
-    `dimensions` is a multiple of 8. About dimensions·9/8 + 34 bytes a vector.
+    `dimensions` is a multiple of 8. About dimensions·9/8 + 34 bytes a vector: the rows are all there from the start,
+    but pages of zeros, which the system gives memory to when they are written.
     """
 
     def __init__(self, dimensions: int, capacity: int) -> None:
         self._dimensions = dimensions
         self._capacity = capacity
         self._first = self.next = 0
-        self._bytes: NDArray[np.int8] = np.zeros((0, dimensions), np.int8)
-        self._scales: NDArray[np.float32] = np.zeros(0, np.float32)
+        self._bytes: NDArray[np.int8] = np.zeros((capacity, dimensions), np.int8)
+        self._scales: NDArray[np.float32] = np.zeros(capacity, np.float32)
         self._laid_for = self._since = 0
         self._index: Any = _flat(dimensions)
         # A flat index has no ids; its rows begin here.
@@ -62,9 +63,8 @@ class Codes:
         if len(self) > room:
             self._expire(min(len(self), max(len(vectors), self._capacity // 64)))
         ids = np.arange(self.next, self.next + len(vectors), dtype=np.int64)
-        self._reserve(len(self) + len(vectors))
         largest = np.maximum(np.abs(vectors).max(axis=1), 1e-9)
-        places = ids % len(self._bytes)
+        places = ids % self._capacity
         self._bytes[places] = np.rint(vectors * (127 / largest)[:, None])
         self._scales[places] = largest / 127
         codes = np.packbits(vectors > 0, axis=1)
@@ -83,7 +83,7 @@ class Codes:
         one_thread()
         _, found = self._index.search(np.packbits(questions > 0, axis=1), min(CANDIDATES, len(self)))
         ids = np.where(found >= 0, found + self._flat_from, -1)
-        places = ids % len(self._bytes)
+        places = ids % self._capacity
         rows = self._bytes[places].astype(np.float32)
         scores = np.matmul(rows, questions[:, :, None])[:, :, 0] * self._scales[places]
         scores[ids < 0] = -np.inf
@@ -98,7 +98,7 @@ class Codes:
     def lay(self) -> None:
         """Lay the cells anew: half a second at DENSE, minutes at a million, so not where anybody waits."""
         ids = np.arange(self._first, self.next, dtype=np.int64)
-        codes = np.packbits(self._bytes[ids % len(self._bytes)] > 0, axis=1)
+        codes = np.packbits(self._bytes[ids % self._capacity] > 0, axis=1)
         laying = FEW if len(self) <= DENSE else MANY
         cells = max(1, len(self) // laying.cell)
         coarse = _flat(self._dimensions)
@@ -120,17 +120,6 @@ class Codes:
         if not self._laid_for:
             # The rows that are left move up.
             self._flat_from = self._first
-
-    def _reserve(self, count: int) -> None:
-        size = len(self._bytes)
-        if count <= size:
-            return
-        more = min(self._capacity, max(count, 2 * size, 1024))
-        larger, scales = np.zeros((more, self._dimensions), np.int8), np.zeros(more, np.float32)
-        kept = np.arange(self._first, self.next)
-        if size:
-            larger[kept % more], scales[kept % more] = self._bytes[kept % size], self._scales[kept % size]
-        self._bytes, self._scales = larger, scales
 
 
 def _flat(dimensions: int) -> Any:

@@ -1,12 +1,14 @@
 """The window's array answers are those of a plain comparison, one prompt at a time."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompts.grams import Hashes
-from prompts.prompt import ENDS, Said, said
+from prompts.prompt import ENDS, KEPT, Said, said
 from prompts.window import KIN, MOST_KIN, Window, jaccard
 
 BITS = np.linspace(1, 16, 64).astype(np.float32)
@@ -60,6 +62,29 @@ def test_affixes_are_those_of_a_plain_comparison(prompts: list[list[int]]) -> No
             # Left out for sharing no two tokens at the ends.
             assert expected <= 2 * BITS[3]
             assert new[:2] != ids[:2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, KEPT + 2 * ENDS), min_size=1, max_size=40),
+    st.integers(1, 7),
+    st.randoms(use_true_random=False),
+)
+def test_tokens_of_any_length_stay_whole_while_others_come_and_go(
+    lengths: list[int], capacity: int, source: Random
+) -> None:
+    window, prompts = Window(capacity, HASHES), []
+    for number, length in enumerate(lengths):
+        ids = [number, *source.choices(range(40), k=length)]
+        prompts.append(ids)
+        put(window, ids)
+        kept = prompts[-capacity:]
+        assert [one.tolist() for one in window.latest(capacity)] == [one[:KEPT] for one in kept]
+        new = [63, 62, *source.choices(range(40), k=5), *source.choice(kept)[-ENDS - 3 :]]
+        bits, _, ages = window.affixes(prompt(new), BITS, 0, 100)
+        found = {int(age): float(told) for told, age in zip(bits, ages, strict=True)}
+        for age, ids in enumerate(reversed(kept), 1):
+            assert found.get(age, 0.0) == pytest.approx(shared_bits(new, ids) if ids[-2:] == new[-2:] else 0, rel=1e-5)
 
 
 def test_only_those_that_share_the_most_are_told() -> None:
