@@ -16,8 +16,14 @@ _UNSEEN = re.compile(
 # Letters of other alphabets that are drawn as Latin ones and stand between Latin ones only in disguise.
 _DRAWN_ALIKE = str.maketrans("аеорсухіјѕԁһӏο\N{GREEK SMALL LETTER ALPHA}ιν", "aeopcyxijsdhloaiv")  # noqa: RUF001  that is the point
 # What word processors put for ASCII signs: with these replaced, most Latin text is ASCII.
-_SIGNS = str.maketrans(
-    {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u00a0": " "}
+_SIGNS = (
+    ("\u2018", "'"),
+    ("\u2019", "'"),
+    ("\u201c", '"'),
+    ("\u201d", '"'),
+    ("\u2013", "-"),
+    ("\u2014", "-"),
+    ("\u00a0", " "),
 )
 _LAST = frozenset(
     ("please", "pls", "thanks", "you", "thx", "cheers", "regards", "merci", "gracias", "danke", "grazie", "much")
@@ -69,7 +75,10 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    text = text.translate(_SIGNS)
+    for sign, plain in _SIGNS:
+        text = text.replace(sign, plain)
+    if text.isascii():
+        return text.lower()
     for _ in range(2):  # lower case can bring forth marks, and compatibility forms upper case
         text = _UNSEEN.sub("", unicodedata.normalize("NFKD", text.lower()))
         if text.isascii():

@@ -32,6 +32,8 @@ WORD = 7.0
 """Bits of a word that is not in the vocabulary: a low guess, about that of the hundredth of a language's words."""
 
 _WORDS = re.compile(r"[぀-ヿ㐀-鿿豈-﫿]|[^\W_぀-ヿ㐀-鿿豈-﫿]+|[^\w\s]|_")
+# From one letter or sign that is not ASCII to the end of a word after which none comes for a while.
+_OTHERS = re.compile(r"[^\x00-\x7f](?:[\x00-\x7f]{0,40}[^\x00-\x7f]+)*[^\W_]*")
 _LONGEST_WORD = 100
 _TAIL = 64
 _CACHED = 1 << 16
@@ -112,11 +114,23 @@ class Tokens:
 
     def ids(self, folded: str) -> Ids:
         """The ids of a folded text, at most LONGEST."""
-        if folded.isascii():
-            found = self._words.ids(folded)
-        else:
-            found = np.array(list(chain.from_iterable(map(self._pieces, _WORDS.findall(folded)))), np.uint16)
+        found = self._words.ids(folded) if folded.isascii() else np.concatenate(self._stretches(folded))
         return found if len(found) <= LONGEST else np.concatenate([found[: LONGEST - _TAIL], found[-_TAIL:]])
+
+    def _stretches(self, folded: str) -> list[Ids]:
+        """The ids of a text that is not all ASCII: of long stretches of ASCII at once, of other words one by one."""
+        found, end = [], 0
+        for others in _OTHERS.finditer(folded):
+            begin = others.start()
+            while begin > end and folded[begin - 1].isalnum():
+                begin -= 1
+            if begin > end:
+                found.append(self._words.ids(folded[end:begin]))
+            end = others.end()
+            words = _WORDS.findall(folded, begin, end)
+            found.append(np.array(list(chain.from_iterable(map(self._pieces, words))), np.uint16))
+        found.append(self._words.ids(folded[end:]))
+        return found
 
 
 def bits(size: int) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Tokens are BERT's, at a fraction of the cost, and tell what Zipf's law says."""
 
 import json
+import re
 from importlib.util import find_spec
 from math import log, log2
 from pathlib import Path
@@ -35,6 +36,14 @@ REFERENCE = reference(vocabulary())
 @given(st.text(st.sampled_from(LETTERS + LETTERS.upper() + SIGNS + " \n\t"), max_size=200))
 def test_printable_ascii_gives_what_berts_tokenizer_gives(text: str) -> None:
     assert TOKENS.ids(fold(text)).tolist() == REFERENCE.encode(text, add_special_tokens=False).ids[:LONGEST]
+
+
+@given(st.text(st.sampled_from(LETTERS + SIGNS + " \n\t_09éжя你好\u3000\U0001f600²\u0301ß"), max_size=120))
+def test_a_text_of_several_alphabets_has_the_ids_of_its_words(text: str) -> None:
+    """Each word by itself, of whatever letters it is."""
+    folded = fold(text)
+    words = re.findall(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+|[^\w\s]|_", folded)
+    assert TOKENS.ids(folded).tolist() == [id for word in words for id in TOKENS.ids(word).tolist()][:LONGEST]
 
 
 def test_minilms_own_tokenizer_agrees() -> None:
