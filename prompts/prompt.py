@@ -15,6 +15,9 @@ KEPT = 192
 ENDS = 32
 """Tokens of a prompt's head that are compared, and of its tail."""
 
+MOST = KEPT + ENDS
+"""Tokens that are kept of one prompt at most."""
+
 PLACES = 256
 """Bits of a prompt's outline."""
 
@@ -56,7 +59,7 @@ class Said(NamedTuple):
 
 def said(whole: Ids, hashes: Hashes) -> Said:
     """A prompt of at least one token."""
-    tokens = whole if len(whole) <= KEPT + ENDS else np.concatenate([whole[:KEPT], whole[-ENDS:]])
+    tokens = whole if len(whole) <= MOST else np.concatenate([whole[:KEPT], whole[-ENDS:]])
     kept, corners, outline = tokens[:KEPT], np.empty(3, np.uint32), np.zeros(PLACES // 64, np.uint64)
     size, marks = _outlined(whole, len(kept), corners, outline)
     digest = hash(whole.tobytes())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prompts.compiled import READ_16, READ_64, READ_BITS, WRITE_16, compiled, several
 from prompts.grams import Grams, Hashes, Ids
-from prompts.prompt import ENDS, IDS, KEPT, PLACES, Outline, Said
+from prompts.prompt import ENDS, IDS, KEPT, MOST, PLACES, Outline, Said
 
 LOOK_BACK = 8
 """Prompts back that a chain of edits is followed; kin are looked for in the whole window."""
@@ -66,7 +66,7 @@ class Window:
     """At most `capacity` distinct prompts of one principal, the oldest forgotten first.
 
     `seen` counts every distinct prompt ever added. Memory: 64 bytes a prompt, two and a quarter
-    a token up to KEPT + ENDS of them, and what `grams` takes.
+    a token up to MOST of them, and what `grams` takes.
 
     The tokens of all prompts lie one after the other, in the order in which they came; where there
     is no room behind the last, those that are still kept move to the front.
@@ -189,7 +189,7 @@ class Window:
         """Where so many tokens begin that come to this place, the last one."""
         if self._end + size > len(self._tokens):
             before = (place - 1 - np.arange(self._count - 1)[::-1]) % self._capacity
-            live = int(np.minimum(self._lengths[before], KEPT + ENDS).sum())
+            live = int(np.minimum(self._lengths[before], MOST).sum())
             needed = live + size
             tokens = self._tokens
             if needed + needed // (2 * SLACK) > len(tokens):
@@ -258,7 +258,7 @@ def _move_up(tokens: Ids, to: Ids, starts: NDArray[np.int32], lengths: Sizes, pl
     for place in places:
         start, length = np.int64(starts[place]), np.int64(lengths[place])
         starts[place] = end
-        for token in range(start, start + (length if length < KEPT + ENDS else KEPT + ENDS)):
+        for token in range(start, start + (length if length < MOST else MOST)):
             to[end] = tokens[token]
             end += 1
     return end
@@ -345,7 +345,7 @@ def _sharing(
         its = np.int64(lengths[row])
         shorter = length if length < its else its
         first = np.int64(starts[row])
-        last = first + (its if its < KEPT + ENDS else KEPT + ENDS) - 1
+        last = first + (its if its < MOST else MOST) - 1
         head = tail = 0
         told, ended = np.float32(0), np.float32(0)
         while head < min(shorter, ENDS) and tokens[first + head] == mine[head]:

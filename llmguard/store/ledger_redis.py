@@ -47,7 +47,7 @@ REFUSED: Final = (LaneBroken, ResponseError)
 UNSETTLED: Final = 10_000
 """Settlements that wait for the server; of older ones the reservations are left to their leases."""
 PLACES: Final = 4_096
-"""Sets of counters whose keys are kept: to name them anew takes longer than the rest of a reservation."""
+"""Sets of counters whose keys are kept, at 3 KB each: to name them anew takes longer than the rest of a reservation."""
 EMPTY: Final = b"$0\r\n\r\n"
 """How a command ends whose last argument is empty."""
 BATCH: Final = 64
@@ -123,8 +123,7 @@ class RedisLedger:
         """
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         counters = tuple([charge.counter for charge in charges])
-        every = self._place(counters, about).every
-        rows = [(s, charge.limit, charge.amount, charge.forced) for s, charge in zip(every, charges, strict=True)]
+        rows = [(charge.limit, charge.amount, charge.forced) for charge in charges]
         try:
             answers = await self._ask(self._reserve, counters, id, lease_s, rows, about)
         except asyncio.CancelledError:
@@ -150,8 +149,7 @@ class RedisLedger:
         then count twice, where only the answer was lost.
         """
         counters = tuple([charge.counter for charge in charges])
-        every = self._place(counters, None).every
-        rows = [(s, charge.amount, spent) for s, charge, spent in zip(every, charges, actual, strict=True)]
+        rows = [(charge.amount, spent) for charge, spent in zip(charges, actual, strict=True)]
         try:
             answers = await self._ask(self._settle, counters, id, 0, rows)
         except asyncio.CancelledError:
@@ -165,22 +163,22 @@ class RedisLedger:
 
     async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
         """Let a reservation that is still held last `lease_s` from now."""
-        rows = [(_every(charge.counter), charge.amount) for charge in charges]
+        rows = [(charge.amount,) for charge in charges]
         await self._run(self._extend, tuple([charge.counter for charge in charges]), id, lease_s, rows)
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """How they stand."""
-        answers = await self._run(self._levels, tuple(counters), "", 0, [(_every(counter),) for counter in counters])
+        answers = await self._run(self._levels, tuple(counters), "", 0, [()] * len(counters))
         found = {place: _level(*level) for part, levels in answers for place, level in zip(part, levels, strict=True)}
         return [found[place] for place in range(len(counters))]
 
     async def reset(self, counters: Sequence[Counter]) -> None:
         """Forget what was spent and granted; what is reserved stays."""
-        await self._run(self._grant, tuple(counters), "", NEVER, [(_every(counter),) for counter in counters])
+        await self._run(self._grant, tuple(counters), "", NEVER, [()] * len(counters))
 
     async def grant(self, counter: Counter, amount: int) -> None:
         """Allow so much more for one window, or for good where there is none."""
-        await self._run(self._grant, (counter,), "", amount, [(_every(counter),)])
+        await self._run(self._grant, (counter,), "", amount, [()])
 
     async def note(self, subject: str, text: str | None, lasts_s: float) -> None:
         """Note a text on a subject for so long; None forgets it."""
@@ -264,14 +262,15 @@ class RedisLedger:
     def _send(
         self, script: Script, counters: tuple[Counter, ...], id: str, value: float, rows: Rows, about: str | None
     ) -> Request:
-        """Start a script on the server of its counters."""
+        """Start a script on the server of its counters; a row for each, which goes behind the window's length."""
         place = self._place(counters, about)
         keys = place.keys
         now = NEVER if self._clock is None else self._clock.monotonic()
+        whole = [(every, *row) for every, row in zip(place.every, rows, strict=True)]
         try:
-            packed = self._encode((id, now, value, rows))
+            packed = self._encode((id, now, value, whole))
         except OverflowError:
-            packed = self._encode((id, now, min(value, MOST), [[min(number, MOST) for number in row] for row in rows]))
+            packed = self._encode((id, now, min(value, MOST), [[min(number, MOST) for number in row] for row in whole]))
         head = place.heads.get(script.sha)
         if head is None:
             head = place.heads[script.sha] = _packed("EVALSHA", script.sha, len(keys), *keys, b"").removesuffix(EMPTY)

@@ -124,31 +124,12 @@ def guard_target(
 
 @contextlib.contextmanager
 def asgi_target(site: Site, *, name: str = "asgi") -> Iterator[Target]:
-    """An application that answers with 1 KB of JSON, on the guard's own server: what a machine takes for no work."""
+    """An application that answers with 1 KB of JSON, on uvicorn as the guard is: what a machine takes for no work."""
     port, home = free_port(), site.directory / name
     home.mkdir()
-    options = [
-        "--app-dir",
-        str(REPOSITORY),
-        "--loop",
-        "uvloop",
-        "--http",
-        "httptools",
-        "--no-access-log",
-        "--log-level",
-        "error",
-    ]
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "tests.benchmarks.asgi:app",
-        *options,
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-    ]
+    options = ["--loop=uvloop", "--http=httptools", "--no-access-log", "--log-level=error", f"--app-dir={REPOSITORY}"]
+    served = ["tests.benchmarks.asgi:app", f"--host={HOST}", f"--port={port}"]
+    command = [sys.executable, "-m", "uvicorn", *options, *served]
     with running(command, ready=f"http://{HOST}:{port}/", directory=home, env=dict(os.environ)) as process:
         yield openai_target(name, process, port, site)
 

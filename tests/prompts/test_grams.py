@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from prompts.grams import FULL, RUN, SEGMENTS, Grams, Hashes, Ids
+from prompts.signals import spans
 
 HASHES = Hashes(30_000)
 
@@ -87,6 +88,13 @@ def test_a_full_cell_stays_full() -> None:
     for _ in range(FULL + 9):
         put(grams, ids)
     assert grams.counts(HASHES.of(ids)[3:]).tolist() == [FULL]
+    # One cell alone: what it cannot hold is not carried into the one beside it.
+    fresh = np.random.default_rng(3).integers(0, 2**64, 200_000, np.uint64)
+    assert 0.5 / 1024 < (grams.counts(fresh) > 0).mean() < 1.5 / 1024
+
+
+def test_a_cell_counts_as_far_as_any_test_asks() -> None:
+    assert max(chains for _, chains in spans.TESTS) <= FULL
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4])
