@@ -75,12 +75,12 @@ class Script(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Counters as a server has them: two keys of each and one of the note, the windows' lengths, and by script what a
-    command begins with.
+    """Counters as a server has them: two keys of each and one of the note, the windows' lengths as the beginnings of
+    rows, and by script what a command begins with.
     """
 
     keys: tuple[str, ...]
-    every: tuple[float, ...]
+    every: tuple[tuple[float], ...]
     heads: dict[str, bytes]
 
 
@@ -266,7 +266,7 @@ class RedisLedger:
         place = self._place(counters, about)
         keys = place.keys
         now = NEVER if self._clock is None else self._clock.monotonic()
-        whole = [(every, *row) for every, row in zip(place.every, rows, strict=True)]
+        whole = [every + row for every, row in zip(place.every, rows, strict=True)]
         try:
             packed = self._encode((id, now, value, whole))
         except OverflowError:
@@ -290,7 +290,8 @@ class RedisLedger:
             tails = [f"{{{counter.subject}}}:{counter.measure}" for counter in counters]
             keys = [f"llmguard:{kind}:{tail}" for tail in tails for kind in ("quota", "held")]
             keys += [] if about is None else [_note_key(about)]
-            found = self._places[counters, about] = Place(tuple(keys), tuple(map(_every, counters)), {})
+            every = tuple([(_every(counter),) for counter in counters])
+            found = self._places[counters, about] = Place(tuple(keys), every, {})
         return found
 
     async def _answer(self, request: Request) -> Any:
