@@ -36,7 +36,7 @@ class Cycle(RequestResponseCycle):
         if length is None or not self.keep_alive or b"connection" in told or b"transfer-encoding" in told:
             await super().send(message)
             return
-        head = b"".join([STATUS_LINE[message["status"]], *[b"%b: %b\r\n" % field for field in fields], b"\r\n"])
+        head = STATUS_LINE[message["status"]] + b"\r\n".join([*map(b": ".join, fields), b"", b""])
         if len(head) - len(head.translate(None, CONTROLS)) != 2 * (len(fields) + 2):
             raise RuntimeError("a field of the answer's head holds a control character")
         self.response_started = True

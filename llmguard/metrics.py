@@ -107,13 +107,14 @@ class Metrics:
         self._tally.count(input_tokens, "tokens", model, "input")
         self._tally.count(output_tokens, "tokens", model, "output")
 
-    def settled(self, reserved: int, taken: int, over: int) -> None:
-        """Count a reservation of tokens and what became of it; `over` is what came beyond its input or output."""
-        counts = self._tally.counts
-        counts[RESERVED] = counts.get(RESERVED, 0) + reserved
-        if taken < reserved:
-            counts[REFUNDED] = counts.get(REFUNDED, 0) + reserved - taken
-        if over:
+    def settled(self, held_input: int, held_output: int, given: int, made: int) -> None:
+        """Count what was held of tokens and what became of it; what an input or output took beyond it is an overrun."""
+        counts, rest = self._tally.counts, held_input + held_output - given - made
+        counts[RESERVED] = counts.get(RESERVED, 0) + held_input + held_output
+        if rest > 0:
+            counts[REFUNDED] = counts.get(REFUNDED, 0) + rest
+        if given > held_input or made > held_output:
+            over = max(0, given - held_input) + max(0, made - held_output)
             counts[OVERRUN] = counts.get(OVERRUN, 0) + over
 
     def over_limit(self, rules: Iterable[Rule]) -> None:

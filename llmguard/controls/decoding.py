@@ -69,14 +69,15 @@ class Decoding(Step):
         """
         tenant = f"tenant:{exchange.principal.tenant}"
         charges = (
-            Charge(Counter(tenant, f"biased:{_digest(tokens)}", DAY_S), 1, 1),
-            Charge(Counter(tenant, "biased", DAY_S), limit, len(tokens), self._observe),
+            Charge(Counter(tenant, f"biased:{_digest(tokens)}", DAY_S), 1),
+            Charge(Counter(tenant, "biased", DAY_S), limit, self._observe),
         )
+        amounts = 1, len(tokens)
         ident = f"{exchange.id}:bias"
         try:
-            receipt = await self._holdings.reserve(ident, charges)
+            receipt = await self._holdings.reserve(ident, charges, amounts)
             if not receipt.exceeded:
-                await self._holdings.settle(ident, [charge.amount for charge in charges])
+                await self._holdings.settle(ident, amounts)
         except StoreUnavailable:
             return Denial("store_unavailable", retry_after_s=1.0)
         if not receipt.exceeded or 0 in receipt.exceeded:

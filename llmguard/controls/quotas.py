@@ -16,16 +16,27 @@ from llmguard.metrics import Metrics
 from llmguard.quota.challenge import CHALLENGE, LIFETIME_S, Challenges
 from llmguard.quota.degrade import degraded
 from llmguard.quota.holdings import Holdings
-from llmguard.quota.needs import COMPLETION_TOKENS, Needs, cap, capped, choices_of, input_bound, needs, pooling_needs
+from llmguard.quota.needs import (
+    COMPLETION_TOKENS,
+    Needs,
+    Prices,
+    cap,
+    capped,
+    choices_of,
+    input_bound,
+    needs,
+    picker,
+    pooling_needs,
+)
 from llmguard.quota.reservation import Reservation
 from llmguard.quota.rule import MEASURES, Rule
-from llmguard.quota.rules import Applied, Rules, picker
+from llmguard.quota.rules import Applied, Rules
 from llmguard.risk.meanwhile import Meanwhile
 from llmguard.risk.response import reply
 from llmguard.risk.standing import NORMAL, Standings, subject
 from llmguard.settings import Settings
 from llmguard.settings_policies import Decoding, Outputs
-from llmguard.store.ledger import Charge, Counter, Receipt
+from llmguard.store.ledger import Charge, Charges, Counter, Receipt
 from llmguard.store.store import StoreUnavailable
 from llmguard.upstreams.upstream import TokenCounter, Upstream
 from llmguard.wire.answer import Event
@@ -82,7 +93,7 @@ class Quotas(Step):
     ) -> None:
         self._rules = Rules(settings)
         self._models = settings.models
-        self._prices = settings.credits
+        self._prices = Prices.of(settings.credits)
         self._similarity = settings.similarity_model or ""
         self._observe = settings.mode == "observe"
         self._holdings = holdings
@@ -100,14 +111,16 @@ class Quotas(Step):
         if plan is None:
             return exchange
         try:
-            receipt = await self._holdings.reserve(exchange.id, plan.held.charges, plan.about)
+            held = plan.held
+            receipt = await self._holdings.reserve(exchange.id, held.charges, held.held, plan.about)
             if receipt.exceeded and self._modes(plan, receipt) == {"degrade"}:
                 cheaper = degraded(plan.exchange, self._models, self._upstreams)
                 if cheaper is not None:
                     less = await self._plan(cheaper)
                     if less is None:  # no limit holds for it
                         return cheaper
-                    plan, receipt = less, await self._holdings.reserve(exchange.id, less.held.charges, less.about)
+                    plan, held = less, less.held
+                    receipt = await self._holdings.reserve(exchange.id, held.charges, held.held, less.about)
         except StoreUnavailable:
             return Denial("store_unavailable", retry_after_s=1.0)
         return self._denied(plan, receipt) if receipt.exceeded else self._held(plan, receipt)
@@ -123,17 +136,15 @@ class Quotas(Step):
         held = exchange.reservation
         if held is None:
             return
-        counted = None
+        counted, need = None, held.needs
         if held.kept is not None and outcome.usage is None and (counter := self._counters.of(exchange.model)):
             counted = counter.text("".join(held.kept))
-        taken = held.needs.taken(outcome.usage, outcome.code, held.relayed_bytes, counted)
+        taken = need.taken(outcome.usage, outcome.code, held.relayed_bytes, counted)
         if outcome.scores is not None and not outcome.code:
-            told = min(held.needs.credits, outcome.scores * self._prices.score)
+            told = min(need.credits, outcome.scores * self._prices.score)
             taken = (*taken[:CREDITS_AT], told, *taken[CREDITS_AT + 1 :])
         await self._holdings.settle(exchange.id, held.spent(taken))
-        need, given, made = held.needs, taken[INPUT_AT], taken[OUTPUT_AT]
-        over = max(0, given - need.input_tokens) + max(0, made - need.output_tokens)
-        self._metrics.settled(need.input_tokens + need.output_tokens, given + made, over)
+        self._metrics.settled(need.input_tokens, need.output_tokens, taken[INPUT_AT], taken[OUTPUT_AT])
 
     # --- what a request would hold ---------------------------------------------------------
 
@@ -145,29 +156,32 @@ class Quotas(Step):
         sent = pooling if request is None else request
         if sent is None or target is None:
             return None
-        model, about = exchange.model, _watched(exchange)
-        applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, model)
+        who, model = exchange.principal, exchange.model
+        applied = self._rules.of(who.policy, exchange.endpoint.name, model)
+        about = subject(who.key) if applied.watched and who.key else None
         if not applied.rules and about is None:
             return None
         counter = self._counters.of(model)
         size = exchange.body_bytes
         given = input_bound(sent, size) if counter is None else await _counted(counter, sent, target.model, size)
         if request is not None:
-            if cap(request) is None and applied.rules:
-                request = capped(request, self._cap(exchange, request, applied.rules, given))
-            candidates = 1
+            most, candidates = cap(request), 1
+            if most is None and applied.rules:
+                most = self._cap(exchange, request, applied.rules, given)
+                request = capped(request, most)
             if exchange.marks is not None:
-                given = max(given, exchange.marks.input_bound(given, cap(request) or 0))
+                given = max(given, exchange.marks.input_bound(given, most or 0))
                 candidates = exchange.marks.candidates
-            need = needs(request, given, self._prices, candidates)
+            need = needs(request, given, most or 0, self._prices, candidates)
         elif pooling is not None:
             need = pooling_needs(pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
         return self._planned(exchange, request, applied, need, about, keep=counter is not None)
 
     async def _weighed(self, exchange: Exchange, weight: Weight) -> Plan | None:
         """What a request to a service would hold, which has its texts embedded by the similarity model."""
-        name, about = self._similarity, _watched(exchange)
-        applied = self._rules.of(exchange.principal.policy, exchange.endpoint.name, name)
+        who, name = exchange.principal, self._similarity
+        applied = self._rules.of(who.policy, exchange.endpoint.name, name)
+        about = subject(who.key) if applied.watched and who.key else None
         if not applied.rules and about is None:
             return None
         given = 0
@@ -190,19 +204,23 @@ class Quotas(Step):
         *,
         keep: bool,
     ) -> Plan:
+        charges, amounts, pick = applied.charges(exchange.principal), applied.pick(need.amounts), applied.pick
         weight = 1 if about is None else self._multiple(exchange)
+        if weight > 1:
+            weighed = zip(applied.rules, amounts, strict=True)
+            amounts = tuple([rule.weighed(amount, weight) for rule, amount in weighed])
         solution = exchange.head.headers.get(SOLUTION)
-        if solution is None and weight == 1 and not self._observe:
-            charges = applied.charges(exchange.principal, need.amounts)
-        else:
-            charges, solved = self._charges(exchange, applied, need, weight, solution)
-            if solved:
-                exchange = replace(exchange, solved=True)
-        # The solution of a challenge is used by a request that was served.
-        pick = applied.pick
-        if len(charges) > len(applied.rules):
+        solved = None if solution is None else self._challenges.solution(exchange.principal.key, solution)
+        if solved is not None or self._observe:
+            charges = self._forced(applied.rules, charges, solved)
+        if solved is not None:
+            # One use: the challenge is a quota of one request, for longer than it is valid. It is used by one that was
+            # served.
+            exchange, amounts = replace(exchange, solved=True), (*amounts, 1)
+            charges = (*charges, Charge(Counter(f"challenge:{solved}", "uses", 2.0 * LIFETIME_S), 1))
             pick = picker([*(rule.place for rule in applied.rules), MEASURES.index("requests")])
-        return Plan(exchange, request, applied, Reservation(charges, pick, need, [] if keep else None, weight), about)
+        held = Reservation(charges, amounts, pick, need, [] if keep else None, weight)
+        return Plan(exchange, request, applied, held, about)
 
     def _multiple(self, exchange: Exchange) -> int:
         """What the spending of a key is multiplied by, by what was last heard of it here."""
@@ -211,24 +229,12 @@ class Quotas(Step):
             return 1
         return reply(standing, prompts.respond, self._clock.time()).weight
 
-    def _charges(
-        self, exchange: Exchange, applied: Applied, need: Needs, weight: int, solution: bytes | None
-    ) -> tuple[tuple[Charge, ...], bool]:
-        """What is to be held, and whether that is with the solution of a challenge."""
-        solved = None if solution is None else self._challenges.solution(exchange.principal.key, solution)
-        charges = tuple(
-            Charge(
-                counter,
-                rule.limit,
-                rule.weighed(need.amounts[rule.place], weight),
-                self._observe or (solved is not None and rule.on_exceed == "challenge"),
-            )
-            for rule, counter in zip(applied.rules, applied.counters(exchange.principal), strict=True)
+    def _forced(self, rules: Sequence[Rule], charges: Charges, solved: str | None) -> Charges:
+        """The charges, forced where they do not refuse: all in `observe`, else those whose challenge was solved."""
+        return tuple(
+            replace(charge, forced=self._observe or (solved is not None and rule.on_exceed == "challenge"))
+            for rule, charge in zip(rules, charges, strict=True)
         )
-        if solved is None:
-            return charges, False
-        # One use: the challenge is a quota of one request, for longer than it is valid.
-        return (*charges, Charge(Counter(f"challenge:{solved}", "uses", 2.0 * LIFETIME_S), 1, 1)), True
 
     def _cap(self, exchange: Exchange, request: ModelRequest, rules: Sequence[Rule], given: int) -> int:
         """The policy's cap on one choice, or what the tightest limit can ever hold beside the input."""
@@ -248,8 +254,7 @@ class Quotas(Step):
         exchange = plan.exchange
         observed = exchange.observed
         if self._observe:
-            levels = zip(plan.rules, receipt.levels, strict=False)
-            past = [rule for rule, level in levels if level.spent + level.reserved > rule.limit]
+            past = [rule for rule, left in zip(plan.rules, receipt.left, strict=False) if left < 0]
             if past:
                 self._metrics.over_limit(past)
                 observed = (*observed, (self.name, _code(past)))
@@ -259,12 +264,12 @@ class Quotas(Step):
             reservation=plan.held,
             observed=observed,
             note=receipt.note,
-            headers=exchange.headers + plan.applied.headers.of(receipt.levels),
+            headers=exchange.headers + plan.applied.headers.of(receipt),
         )
 
     def _denied(self, plan: Plan, receipt: Receipt) -> Denial:
         past = [plan.rules[place] for place in receipt.exceeded if place < len(plan.rules)]
-        headers = plan.applied.headers.of(receipt.levels)
+        headers = plan.applied.headers.of(receipt)
         self._metrics.over_limit(past)
         if self._modes(plan, receipt) <= {"challenge"}:
             challenge = self._challenges.issue(plan.exchange.principal.key)
@@ -278,12 +283,6 @@ class Quotas(Step):
 
     def _modes(self, plan: Plan, receipt: Receipt) -> set[str]:
         return {plan.rules[place].on_exceed for place in receipt.exceeded if place < len(plan.rules)}
-
-
-def _watched(exchange: Exchange) -> str | None:
-    """Whose standing is to be read; None where prompts are not watched, or nobody asks."""
-    prompts, key = exchange.policy.prompts, exchange.principal.key
-    return subject(key) if prompts is not None and prompts.detect and key else None
 
 
 async def _counted(counter: TokenCounter, request: ModelRequest | PoolingRequest, model: str, body_bytes: int) -> int:

@@ -7,22 +7,24 @@ import msgspec
 
 from llmguard.quota.durations import spelled
 from llmguard.quota.rule import TOKENS, Rule
-from llmguard.store.ledger import Level
+from llmguard.store.ledger import Level, Receipt
 
 Header = tuple[bytes, bytes]
 KINDS: Final = {"requests": frozenset({"requests"}), "tokens": TOKENS}
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A limit that counts requests or tokens: its place among the rules, and what never changes of its headers."""
+    """A limit that counts requests or tokens: its place among the rules, and what never changes of its headers.
+
+    `window` says that all is back in a window; it is empty for a limit without one.
+    """
 
     place: int
-    most: int
     rule: Rule
     limit: Header
     remaining: bytes
     reset: bytes
-    window: Header | None
+    window: tuple[Header, ...]
 
 
 class RateLimitHeaders:
@@ -37,22 +39,19 @@ class RateLimitHeaders:
         ]
         self._kinds = [kind for kind in kinds if kind]
 
-    def of(self, levels: Sequence[Level]) -> tuple[Header, ...]:
-        """The headers for these levels of the rules."""
-        headers: list[Header] = []
+    def of(self, receipt: Receipt) -> tuple[Header, ...]:
+        """The headers for a receipt for all of the rules."""
+        headers: tuple[Header, ...] = ()
+        left = receipt.left
         for kind in self._kinds:
-            tightest, least, level = kind[0], 1 << 62, levels[0]
-            for told in kind:
-                found = levels[told.place]
-                left = told.most - found.spent - found.reserved
-                if left < least:
-                    tightest, least, level = told, left, found
-            headers += (tightest.limit, (tightest.remaining, b"%d" % (least if least > 0 else 0)))
-            if level.reserved and tightest.window is not None:
-                headers.append(tightest.window)
-            elif (seconds := reset_s(tightest.rule, level)) is not None:
-                headers.append((tightest.reset, spelled(seconds).encode()))
-        return tuple(headers)
+            told = kind[0]
+            least = left[told.place]
+            for other in kind[1:]:
+                if left[other.place] < least:
+                    told, least = other, left[other.place]
+            reset = told.window if not receipt.levels else _reset(told, receipt.levels[told.place])
+            headers += (told.limit, (told.remaining, b"%d" % (least if least > 0 else 0)), *reset)
+        return headers
 
 
 def reset_s(rule: Rule, level: Level) -> float | None:
@@ -62,15 +61,19 @@ def reset_s(rule: Rule, level: Level) -> float | None:
     return rule.every_s if level.reserved else level.reset_s
 
 
+def _reset(told: Told, level: Level) -> tuple[Header, ...]:
+    seconds = reset_s(told.rule, level)
+    return () if seconds is None else ((told.reset, spelled(seconds).encode()),)
+
+
 def _told(kind: str, place: int, rule: Rule) -> Told:
     name = kind.encode()
     reset = b"x-ratelimit-reset-" + name
     return Told(
         place=place,
-        most=rule.limit,
         rule=rule,
         limit=(b"x-ratelimit-limit-" + name, b"%d" % rule.limit),
         remaining=b"x-ratelimit-remaining-" + name,
         reset=reset,
-        window=None if rule.every_s is None else (reset, spelled(rule.every_s).encode()),
+        window=() if rule.every_s is None else ((reset, spelled(rule.every_s).encode()),),
     )

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from llmguard.clock import Clock
-from llmguard.store.ledger import Charge, Ledger, Receipt
+from llmguard.store.ledger import Charges, Ledger, Receipt
 from llmguard.store.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,8 @@ TICK_S: Final = 1.0
 class Open(msgspec.Struct, gc=False):
     """A reservation under way, and from when its lease runs."""
 
-    charges: Sequence[Charge]
+    charges: Charges
+    amounts: Sequence[int]
     since: float
 
 
@@ -34,18 +35,18 @@ class Holdings:
         self._monotonic = clock.monotonic
         self._open: dict[str, Open] = {}
 
-    async def reserve(self, id: str, charges: Sequence[Charge], about: str | None = None) -> Receipt:
-        """Hold all charges or none, and read the note on `about` along; raises StoreUnavailable."""
-        receipt = await self._ledger.reserve(id, charges, LEASE_S, about)
+    async def reserve(self, id: str, charges: Charges, amounts: Sequence[int], about: str | None = None) -> Receipt:
+        """Hold all amounts or none, and read the note on `about` along; raises StoreUnavailable."""
+        receipt = await self._ledger.reserve(id, charges, amounts, LEASE_S, about)
         if not receipt.exceeded:
-            self._open[id] = Open(charges, self._monotonic())
+            self._open[id] = Open(charges, amounts, self._monotonic())
         return receipt
 
     async def settle(self, id: str, actual: Sequence[int]) -> None:
         """End a reservation; where the store fails, it is the ledger that goes on trying."""
         held = self._open.pop(id)
         try:
-            await self._ledger.settle(id, held.charges, actual)
+            await self._ledger.settle(id, held.charges, held.amounts, actual)
         except StoreUnavailable:
             log.warning("a settlement waits for the store")
 
@@ -60,7 +61,7 @@ class Holdings:
         now = self._monotonic()
         for id, held in [(id, held) for id, held in self._open.items() if now - held.since >= EXTEND_S]:
             try:
-                await self._ledger.extend(id, held.charges, LEASE_S)
+                await self._ledger.extend(id, held.charges, held.amounts, LEASE_S)
             except StoreUnavailable:
                 return
             held.since = now

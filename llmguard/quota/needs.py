@@ -5,7 +5,9 @@ are bounded: no vocabulary in use spends more than a token on a byte, and the re
 template makes of it. Tokens of the output are bounded by the cap, which the upstream is told.
 """
 
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Final, Self, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -30,8 +32,21 @@ COMPLETION_TOKENS: Final = 16
 CREDIBLE_BYTES: Final = 16
 """Text of that many bytes a token does not occur: a report of fewer tokens is no report."""
 NOTHING: Final[Amounts] = (0, 0, 0, 0, 0, 0)
-ONE_EACH: Final = frozenset({"requests", "concurrent"})
-"""Of what every request takes one."""
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """The settings' credits: a model of pydantic's takes ten times as long to read."""
+
+    text: int
+    label: int
+    score: int
+    logit: int
+    embedding: int
+
+    @classmethod
+    def of(cls, credits: Credits) -> Self:
+        """The same prices."""
+        return cls(**credits.model_dump())
 
 
 class Needs(msgspec.Struct, frozen=True, gc=False):
@@ -64,18 +79,25 @@ class Needs(msgspec.Struct, frozen=True, gc=False):
             # Who leaves before the answer has been served up to there; who was not answered, not at all.
             gone = code == "client_closed_request"
             return (1, self.input_tokens, self.input_tokens, 0, 0, 0) if gone else NOTHING
+        candidates, given = self.candidates, self.input_tokens
         # What was not picked was made as well.
-        relayed_bytes *= self.candidates
-        most = min(self.output_tokens, relayed_bytes) if counted is None else counted * self.candidates
-        if usage is None:
-            given, made = self.input_tokens, most
-        else:
+        relayed_bytes *= candidates
+        made = 0
+        if usage is not None:
             read, made = usage.prompt_tokens, usage.completion_tokens
             # A bound is no smaller than the text: only what is far below it needs a look at the text itself.
-            credible = read * CREDIBLE_BYTES >= self.input_tokens or read * CREDIBLE_BYTES >= _text_bytes(self.request)
-            given = read if credible else self.input_tokens
-            made = made if made * CREDIBLE_BYTES >= relayed_bytes else max(made, most)
-        return 1, given + made, given, made, self.credits + made // self.candidates * self.logits, 0
+            if read * CREDIBLE_BYTES >= given or read * CREDIBLE_BYTES >= _text_bytes(self.request):
+                given = read
+        if usage is None or made * CREDIBLE_BYTES < relayed_bytes:
+            made = max(made, min(self.output_tokens, relayed_bytes) if counted is None else counted * candidates)
+        return 1, given + made, given, made, self.credits + made // candidates * self.logits, 0
+
+
+def picker(places: Sequence[int]) -> Callable[[Sequence[int]], tuple[int, ...]]:
+    """Takes what stands at these places of a sequence, such as a rule's measure of amounts."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda amounts: tuple([amounts[place] for place in places])
 
 
 def input_bound(request: ModelRequest | PoolingRequest, body_bytes: int) -> int:
@@ -86,14 +108,14 @@ def input_bound(request: ModelRequest | PoolingRequest, body_bytes: int) -> int:
     return body_bytes + TEMPLATE_TOKENS
 
 
-def needs(request: ModelRequest, input_tokens: int, prices: Credits, candidates: int = 1) -> Needs:
-    """The bounds of a request that names its cap, and whose answers are each picked of so many."""
+def needs(request: ModelRequest, input_tokens: int, most: int, prices: Prices, candidates: int = 1) -> Needs:
+    """The bounds of a request whose choices have at most so many tokens, and are each picked of so many candidates."""
     choices = choices_of(request)
-    made = (cap(request) or 0) * choices * candidates
-    return Needs(request, input_tokens, made, choices * prices.text, _logits(request) * prices.logit, candidates)
+    logits = 0 if request.logprobs is None else _logits(request) * prices.logit
+    return Needs(request, input_tokens, most * choices * candidates, choices * prices.text, logits, candidates)
 
 
-def pooling_needs(request: PoolingRequest, input_tokens: int, prices: Credits, outputs: Outputs) -> Needs:
+def pooling_needs(request: PoolingRequest, input_tokens: int, prices: Prices, outputs: Outputs) -> Needs:
     """The bounds of a request whose answer is a label, a score or a vector for each of its texts."""
     price = prices.embedding
     if isinstance(request, ClassifyRequest):
@@ -124,7 +146,7 @@ def choices_of(request: ModelRequest) -> int:
 
 def _logits(request: ModelRequest) -> int:
     if isinstance(request, CompletionRequest):
-        return 0 if request.logprobs is None else 1 + request.logprobs
+        return 1 + (request.logprobs or 0)
     return 1 + (request.top_logprobs or 0) if request.logprobs else 0
 
 

@@ -16,11 +16,11 @@ async def spent_once(
     """
     left = list(dict.fromkeys(things))
     while left:
-        marks = [Charge(Counter(budget.subject, f"{budget.measure}:{name}", budget.every_s), 1, 1) for name in left]
-        charges = (*marks, Charge(budget, limit, len(left), forced))
-        receipt = await holdings.reserve(id, charges)
+        marks = [Charge(Counter(budget.subject, f"{budget.measure}:{name}", budget.every_s), 1) for name in left]
+        amounts = (*(1 for _ in left), len(left))
+        receipt = await holdings.reserve(id, (*marks, Charge(budget, limit, forced)), amounts)
         if not receipt.exceeded:
-            await holdings.settle(id, [charge.amount for charge in charges])
+            await holdings.settle(id, amounts)
             return None
         paid = {place for place in receipt.exceeded if place < len(left)}
         if not paid:

@@ -6,21 +6,22 @@ import msgspec
 from msgspec import UnsetType
 
 from llmguard.quota.needs import Amounts, Needs
-from llmguard.store.ledger import Charge
+from llmguard.store.ledger import Charges
 from llmguard.wire.answer import Event
 from llmguard.wire.chat_answer import AnswerCall, Choice, ChunkChoice, DeltaFunction
 from llmguard.wire.completions import CompletionChoice
 
 
 class Reservation(msgspec.Struct):
-    """The charges that are held, whose measures `pick` takes from amounts, and a meter of the text relayed.
+    """The charges, what is held of each, whose measures `pick` takes from amounts, and a meter of the text relayed.
 
     The meter is the one thing of an exchange that changes, and only the quotas' control turns it. The texts themselves
     are `kept` where somebody can count their tokens. `weight` is what was held, and will be spent, is multiplied by.
     """
 
-    charges: tuple[Charge, ...]
-    pick: Callable[[Amounts], tuple[int, ...]]
+    charges: Charges
+    held: Sequence[int]
+    pick: Callable[[Sequence[int]], tuple[int, ...]]
     needs: Needs
     kept: list[str] | None = None
     weight: int = 1
@@ -32,8 +33,8 @@ class Reservation(msgspec.Struct):
         if self.weight == 1:
             return amounts
         return [
-            amount if charge.counter.level else max(amount, min(amount * self.weight, max(charge.amount, amount)))
-            for amount, charge in zip(amounts, self.charges, strict=True)
+            amount if charge.counter.level else max(amount, min(amount * self.weight, max(held, amount)))
+            for amount, held, charge in zip(amounts, self.held, self.charges, strict=True)
         ]
 
     def relay(self, event: Event) -> None:

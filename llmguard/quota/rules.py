@@ -1,21 +1,17 @@
 """The limits of the settings, compiled: which of them hold for a request, and whose counters they are."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from operator import itemgetter
-from typing import Final, TypeAlias
+from typing import Final
 
 from llmguard.exchange import Principal
 from llmguard.quota.headers import RateLimitHeaders
-from llmguard.quota.needs import ONE_EACH, Amounts
+from llmguard.quota.needs import picker
 from llmguard.quota.rule import MEASURES, Rule
 from llmguard.settings import Settings
 from llmguard.settings_policies import EndpointName, Limit, Policy
-from llmguard.store.ledger import Charge, Counter
-
-Known: TypeAlias = tuple[list[Charge], list[tuple[int, Counter, int, int]]]
-"""A principal's charges of one each, and where others stand: position, counter, limit and the measure's place."""
+from llmguard.store.ledger import Charge, Charges
 
 MAX_KNOWN: Final = 10_000
 DAY_S: Final = 86_400.0
@@ -23,54 +19,31 @@ SEARCHES: Final[tuple[EndpointName, ...]] = ("vector_stores",)
 LISTS: Final[tuple[EndpointName, ...]] = ("similarity", "rerank")
 
 
-def picker(places: Sequence[int]) -> Callable[[Amounts], tuple[int, ...]]:
-    """Takes the amounts at these places."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda amounts: tuple([amounts[place] for place in places])
-
-
 class Applied:
     """The rules that hold for a kind of request, and whose counters they are.
 
-    `pick` takes their measures from a request's amounts. What is worked out for a principal is kept, for MAX_KNOWN of
+    `watched`: the prompts of its key are, so that its standing is to be read along. `pick` takes the rules' measures
+    from a request's amounts. What is worked out for a principal is kept, for MAX_KNOWN of
     them: to make the names of its counters anew for every request took as long as to charge them.
     """
 
-    __slots__ = ("_known", "headers", "pick", "rules")
+    __slots__ = ("_known", "headers", "pick", "rules", "watched")
 
-    def __init__(self, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, rules: tuple[Rule, ...], *, watched: bool) -> None:
         self.rules = rules
+        self.watched = watched
         self.pick = picker([rule.place for rule in rules])
         self.headers = RateLimitHeaders(rules)
-        self._known: dict[Principal, Known] = {}
+        self._known: dict[Principal, Charges] = {}
 
-    def counters(self, who: Principal) -> tuple[Counter, ...]:
-        """The counters of the rules for a principal, in their order."""
-        return tuple(charge.counter for charge in self._of(who)[0])
-
-    def charges(self, who: Principal, amounts: Amounts) -> tuple[Charge, ...]:
-        """What a request of these amounts takes of a principal's counters."""
-        ones, others = self._of(who)
-        charges = ones.copy()
-        for position, counter, limit, place in others:
-            charges[position] = Charge(counter, limit, amounts[place])
-        return tuple(charges)
-
-    def _of(self, who: Principal) -> Known:
+    def charges(self, who: Principal) -> Charges:
+        """What a request of a principal is charged to, in the order of the rules."""
         found = self._known.get(who)
         if found is None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            ones = [Charge(rule.counter(_id(rule.per, who)), rule.limit, 1) for rule in self.rules]
-            found = self._known[who] = (
-                ones,
-                [
-                    (position, ones[position].counter, rule.limit, rule.place)
-                    for position, rule in enumerate(self.rules)
-                    if rule.of not in ONE_EACH
-                ],
-            )
+            found = tuple([Charge(rule.counter(_id(rule.per, who)), rule.limit) for rule in self.rules])
+            self._known[who] = found
         return found
 
 
@@ -98,8 +71,11 @@ class Rules:
 
     def _find(self, policy: str, endpoint: str, model: str) -> Applied:
         found = self._policies.get(policy)
-        limits = self._limits(found) if found is not None else ()
-        return Applied(_distinct(compiled(limit) for limit in limits if self._holds(limit, endpoint, model)))
+        if found is None:
+            return Applied((), watched=False)
+        limits = (limit for limit in self._limits(found) if self._holds(limit, endpoint, model))
+        watched = found.prompts is not None and found.prompts.detect
+        return Applied(_distinct(map(compiled, limits)), watched=watched)
 
     def _limits(self, policy: Policy) -> Iterator[Limit]:
         """A policy's limits, with those that its `similarity` means where that is served."""

@@ -12,7 +12,7 @@ running requests, nothing is ever spent: what is reserved of it is free again.
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -36,13 +36,15 @@ class Counter(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     level: bool = False
 
 
-class Charge(msgspec.Struct, frozen=True, gc=False):
-    """What one request takes of one counter: `amount` ≥ 0 against `limit`. `forced` is taken beyond the limit, too."""
+class Charge(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
+    """What requests are charged to: a counter and its limit. What is `forced` is taken beyond the limit, too."""
 
     counter: Counter
     limit: int
-    amount: int
     forced: bool = False
+
+
+Charges: TypeAlias = tuple[Charge, ...]
 
 
 class Level(msgspec.Struct, frozen=True, gc=False):
@@ -59,29 +61,34 @@ class Level(msgspec.Struct, frozen=True, gc=False):
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The answer to a reservation: all of its charges are held, or none.
 
-    `levels` are the counters' after it, in the order of the charges. `exceeded` holds the places of the charges that
-    did not fit, empty where all are held. `retry_after_s` is the time until all of them would fit if nobody else
-    spent, at least; None where waiting cannot help. `note` is what was noted of the subject that was asked about.
+    `left` is what is left of each limit after it, in the order of the charges; below 0 where more was forced, or the
+    limit was lowered. `exceeded` holds the places of the charges that did not fit, empty where all are held.
+    `retry_after_s` is the time until all of them would fit if nobody else spent, at least; None where waiting cannot
+    help. `note` is what was noted of the subject that was asked about. `levels` are the counters' after it: none where
+    something of each is held, since then nothing of them is back before that is settled and a window has passed.
     """
 
-    levels: tuple[Level, ...]
+    left: Sequence[int]
     exceeded: tuple[int, ...] = ()
     retry_after_s: float | None = None
     note: str | None = None
+    levels: tuple[Level, ...] = ()
 
 
 class Ledger(Protocol):
     """The counters. Every method is atomic over all that it is given, and raises `StoreUnavailable`."""
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
-        """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none.
+    async def reserve(
+        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
+    ) -> Receipt:
+        """Hold the amounts, each ≥ 0, of all charges under `id` for `lease_s` seconds, or none of them.
 
-        A charge fits where spent + reserved + amount ≤ limit. An amount of 0 always fits. In the same moment the note
+        An amount fits where spent + reserved + amount ≤ limit. An amount of 0 always fits. In the same moment the note
         on the subject `about` is read.
         """
         ...
 
-    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
         """End a reservation: what was really spent, in the order of its charges, counts from now on.
 
         Where the lease had ended the amounts are spent already: then only what goes beyond them is added, and
@@ -90,7 +97,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
         """Let a reservation that is still held last `lease_s` from now."""
         ...
 

@@ -8,12 +8,12 @@ one, and what is still in the older then goes to the shelf, a batch at a time. W
 
 from collections.abc import Sequence
 from math import inf
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
 from llmguard.clock import Clock
-from llmguard.store.ledger import RELEASE_S, Charge, Counter, Level, Receipt
+from llmguard.store.ledger import RELEASE_S, Charges, Counter, Level, Receipt
 from llmguard.store.shelf import Kept, MemoryShelf, Shelf
 from llmguard.store.shelf_file import FileShelf
 
@@ -24,8 +24,9 @@ BATCH: Final = 64
 LONG_S: Final = 3600.0
 """From this length on, a window outlives the process where the store has a file."""
 
-Reservation = tuple[list[Kept], Sequence[Charge], float]
-"""The windows of the charges, the charges, and the end of the lease."""
+Windows: TypeAlias = list[Kept]
+Reservation: TypeAlias = tuple[Windows, Charges, Sequence[int], float]
+"""The windows of the charges, the charges, what is held of each, and the end of the lease."""
 
 
 class LocalLedger:
@@ -44,69 +45,74 @@ class LocalLedger:
         self._young: dict[Counter, Kept] = {}
         self._old: dict[Counter, Kept] = {}
         self._came = 0
+        self._sets: dict[Charges, Windows] = {}
         self._held: dict[str, Reservation] = {}
         self._lease_ends = inf
         self._notes: dict[str, tuple[str, float]] = {}
         self._notes_before_sweep = GENERATION
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
-        """Hold all charges or none; one reservation that is asked for twice is held once."""
+    async def reserve(
+        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
+    ) -> Receipt:
+        """Hold all amounts or none; one reservation that is asked for twice is held once."""
         now = self._monotonic() + self._offset
         if now >= self._lease_ends:
             self._end_leases(now)
-        if self._durable:
-            self._durable.check()
-        young, find = self._young, self._find
-        windows = [young.get(charge.counter) or find(charge.counter) for charge in charges]
-        again = id in self._held
-        exceeded = False
-        levels = []
-        for window, charge in zip(windows, charges, strict=True):
+        durable = self._durable
+        if durable:
+            durable.check()
+        note = None if about is None else self._noted(about)
+        windows = self._sets.get(charges) or self._set(charges, now)
+        if not charges or id in self._held:
+            return _receipt(windows, charges, now, note)
+        left: list[int] = []
+        over = False
+        for window, charge, amount in zip(windows, charges, amounts, strict=True):
             if now >= window.leaves:
                 window.purge(now)
-            reserved, spent, gone = window.reserved, window.spent, window.gone
-            if not again and (amount := charge.amount):
-                reserved = window.reserved = reserved + amount
-                if spent + reserved > charge.limit and not charge.forced:
-                    exceeded = True
-            levels.append(Level(spent, reserved, 0.0 if gone <= now else gone - now if gone < inf else None))
-        note = self._noted(about) if about is not None else None
-        if exceeded:
-            return replace(self._refuse(windows, charges, now), note=note)
-        if not again and charges:
-            self._hold(id, windows, charges, now + lease_s)
-        if self._came >= self._batch:
-            self._move(now)
-        return Receipt(tuple(levels), (), None, note)
+            reserved = window.reserved = window.reserved + amount
+            rest = charge.limit - window.spent - reserved
+            left.append(rest)
+            if rest < 0:
+                over = True
+        if over and (exceeded := _exceeded(charges, amounts, left)):
+            return self._refuse(windows, charges, amounts, exceeded, now, note)
+        ends = now + lease_s
+        self._held[id] = windows, charges, amounts, ends
+        if ends < self._lease_ends:
+            self._lease_ends = ends
+        if durable:
+            durable.mark_saved(windows)
+        return Receipt(left, (), None, note) if 0 not in amounts else _receipt(windows, charges, now, note)
 
-    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
         """Spend what was really used, now, and let go of the rest."""
         now = self._monotonic() + self._offset
         if now >= self._lease_ends:
             self._end_leases(now)
         held = self._held.pop(id, None)
         if held is None:
-            beyond = [max(0, amount - charge.amount) for amount, charge in zip(actual, charges, strict=True)]
-            self._spend([self._window(charge.counter) for charge in charges], beyond, now)
+            beyond = [max(0, used - amount) for used, amount in zip(actual, amounts, strict=True)]
+            self._spend(self._set(charges, now), beyond, now)
             return
-        for window, charge, amount in zip(held[0], held[1], actual, strict=True):
-            window.reserved -= charge.amount
+        for window, amount, used in zip(held[0], held[2], actual, strict=True):
+            window.reserved -= amount
             if window.saved:
                 self._mark(window)
-            if amount:
+            if used:
                 if now < window.open_until:
-                    window.spent += amount
+                    window.spent += used
                     window.gone = now + window.every_s
                 else:
-                    self._spend((window,), (amount,), now)
+                    self._spend((window,), (used,), now)
 
-    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
         """Give a reservation that is held a new end."""
         now = self._monotonic() + self._offset
         self._end_leases(now)
         held = self._held.get(id)
         if held is not None:
-            self._held[id] = (held[0], held[1], now + lease_s)
+            self._held[id] = (*held[:3], now + lease_s)
             self._lease_ends = min(self._lease_ends, now + lease_s)
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
@@ -155,28 +161,23 @@ class LocalLedger:
         kept = self._notes.get(subject)
         return kept[0] if kept is not None and kept[1] > self._monotonic() else None
 
-    def _hold(self, id: str, windows: list[Kept], charges: Sequence[Charge], ends: float) -> None:
-        self._held[id] = (windows, charges, ends)
-        if ends < self._lease_ends:
-            self._lease_ends = ends
-        if self._durable:
-            for window in windows:
-                if window.saved:
-                    self._durable.mark(window)
-
-    def _refuse(self, windows: list[Kept], charges: Sequence[Charge], now: float) -> Receipt:
+    def _refuse(
+        self,
+        windows: Windows,
+        charges: Charges,
+        amounts: Sequence[int],
+        exceeded: tuple[int, ...],
+        now: float,
+        note: str | None,
+    ) -> Receipt:
         """Give back what was just held; say what did not fit, and when it will."""
-        exceeded = []
-        for place, (window, charge) in enumerate(zip(windows, charges, strict=True)):
-            if charge.amount and window.spent + window.reserved > charge.limit and not charge.forced:
-                exceeded.append(place)
-        for window, charge in zip(windows, charges, strict=True):
-            window.reserved -= charge.amount
-        waits = [_wait(windows[place], charges[place], now) for place in exceeded]
+        for window, amount in zip(windows, amounts, strict=True):
+            window.reserved -= amount
+        waits = [_wait(windows[place], amounts[place] - charges[place].limit, now) for place in exceeded]
         retry_after_s = max((wait for wait in waits if wait is not None), default=None)
         if None in waits:
             retry_after_s = None
-        return Receipt(tuple(_level(window, now) for window in windows), tuple(exceeded), retry_after_s)
+        return replace(_receipt(windows, charges, now, note), exceeded=exceeded, retry_after_s=retry_after_s)
 
     def _spend(self, windows: Sequence[Kept], amounts: Sequence[int], now: float) -> None:
         for window, amount in zip(windows, amounts, strict=True):
@@ -194,12 +195,22 @@ class LocalLedger:
         """
         if now < self._lease_ends:
             return
-        for ends, id in sorted((held[2], id) for id, held in self._held.items() if held[2] <= now):
-            windows, charges, _ = self._held.pop(id)
-            for window, charge in zip(windows, charges, strict=True):
-                window.reserved -= charge.amount
-            self._spend(windows, [0 if charge.counter.level else charge.amount for charge in charges], ends)
-        self._lease_ends = min((held[2] for held in self._held.values()), default=inf)
+        for ends, id in sorted((held[3], id) for id, held in self._held.items() if held[3] <= now):
+            windows, charges, amounts, _ = self._held.pop(id)
+            for window, amount in zip(windows, amounts, strict=True):
+                window.reserved -= amount
+            spent = [0 if charge.counter.level else n for charge, n in zip(charges, amounts, strict=True)]
+            self._spend(windows, spent, ends)
+        self._lease_ends = min((held[3] for held in self._held.values()), default=inf)
+
+    def _set(self, charges: Charges, now: float) -> Windows:
+        """The windows of some charges, kept until the younger generation is the older."""
+        if self._came >= self._batch:
+            self._move(now)
+        if len(self._sets) >= self._generation:
+            self._sets.clear()
+        found = self._sets[charges] = [self._window(charge.counter) for charge in charges]
+        return found
 
     def _window(self, counter: Counter) -> Kept:
         return self._young.get(counter) or self._find(counter)
@@ -226,6 +237,7 @@ class LocalLedger:
         if not self._old:
             if len(self._young) >= self._generation:
                 self._young, self._old = {}, self._young
+                self._sets.clear()
             self._came = 0
             return
         self._came = max(0, self._came - self._batch)
@@ -248,9 +260,24 @@ def _level(window: Kept, now: float) -> Level:
     return Level(window.spent, window.reserved, 0.0 if gone <= now else gone - now if gone < inf else None)
 
 
-def _wait(window: Kept, charge: Charge, now: float) -> float | None:
-    """Seconds until a charge fits, counting on the end of running requests only where nothing else helps."""
-    excess = window.spent + charge.amount - charge.limit
+def _receipt(windows: Windows, charges: Charges, now: float, note: str | None) -> Receipt:
+    """How the counters stand."""
+    levels = tuple([_level(window, now) for window in windows])
+    left = [charge.limit - level.spent - level.reserved for charge, level in zip(charges, levels, strict=True)]
+    return Receipt(left, (), None, note, levels)
+
+
+def _exceeded(charges: Charges, amounts: Sequence[int], left: Sequence[int]) -> tuple[int, ...]:
+    """The places of what does not fit."""
+    asked = enumerate(zip(charges, amounts, left, strict=True))
+    return tuple([place for place, (charge, amount, rest) in asked if rest < 0 and amount and not charge.forced])
+
+
+def _wait(window: Kept, beyond: int, now: float) -> float | None:
+    """Seconds until an amount fits that is so much `beyond` the limit, counting on the end of running requests only
+    where nothing else helps.
+    """
+    excess = window.spent + beyond
     wait = 0.0 if excess + window.reserved <= 0 else window.wait(excess + window.reserved, now)
     if wait is not None:
         return wait

@@ -17,11 +17,10 @@ from contextlib import suppress
 from functools import partial
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from hiredis import pack_command
-from msgspec.structs import replace
 from redis.exceptions import (
     AskError,
     ClusterDownError,
@@ -34,7 +33,7 @@ from redis.exceptions import (
 )
 
 from llmguard.clock import Clock
-from llmguard.store.ledger import RELEASE_S, RESOLUTION, Charge, Counter, Level, Receipt
+from llmguard.store.ledger import RELEASE_S, RESOLUTION, Charges, Counter, Level, Receipt
 from llmguard.store.redis_client import RedisClient
 from llmguard.store.redis_lane import BREAK_S, Lane, LaneBroken
 from llmguard.store.store import StoreUnavailable
@@ -60,7 +59,7 @@ LEVEL: Final = -2.0
 """In place of the length of a window, that of a counter that is only ever reserved."""
 
 Levels = list[tuple[int, int, float]]
-Answer = tuple[float, list[int], Levels, str | bool]
+Answer = tuple[float, list[int], Levels, str | Literal[False]]
 Rows = Sequence[tuple[float | bool, ...]]
 Answers = list[tuple[Sequence[int], Any]]
 """The places of the counters that lie together, and the answer or failure of these."""
@@ -109,61 +108,62 @@ class RedisLedger:
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
         self._places: dict[tuple[tuple[Counter, ...], str | None], Place] = {}
-        self._unsettled: deque[tuple[str, Sequence[Charge], Sequence[int]]] = deque(maxlen=UNSETTLED)
+        self._unsettled: deque[tuple[str, Charges, Sequence[int], Sequence[int]]] = deque(maxlen=UNSETTLED)
         self._settler: asyncio.Task[None] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
         self._reserve = load_script("reserve", msgspec.msgpack.Decoder(Answer).decode)
         self._levels = load_script("levels", msgspec.msgpack.Decoder(Levels).decode)
         self._settle, self._extend, self._grant = (load_script(name, int) for name in ("settle", "extend", "grant"))
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
+    async def reserve(
+        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
+    ) -> Receipt:
         """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none; `about` is read along.
 
         Where that fails, what may be held is cancelled in the background: do not ask again under the same `id`.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         counters = tuple([charge.counter for charge in charges])
-        rows = [(charge.limit, charge.amount, charge.forced) for charge in charges]
+        rows = [(charge.limit, amount, charge.forced) for charge, amount in zip(charges, amounts, strict=True)]
         try:
             answers = await self._ask(self._reserve, counters, id, lease_s, rows, about)
         except asyncio.CancelledError:
-            self._later(id, charges, [0] * len(charges))
+            self._later(id, charges, amounts, [0] * len(charges))
             raise
         failures = [answer for _, answer in answers if isinstance(answer, StoreUnavailable)]
         if failures:
-            unsure = [charges[place] for part, answer in answers if not _refused(answer) for place in part]
-            self._later(id, unsure, [0] * len(unsure))
+            unsure = [place for part, answer in answers if not _refused(answer) for place in part]
+            self._later(id, *_at(unsure, charges, amounts), [0] * len(unsure))
             raise failures[0]
         if len(answers) == 1:
-            return _receipt(answers[0][1])
-        receipts = [(part, _receipt(answer)) for part, answer in answers]
-        held = [charges[place] for part, receipt in receipts if not receipt.exceeded for place in part]
+            return _receipt(answers[0][1], charges, amounts)
+        held = [place for part, answer in answers if not _refused(answer) for place in part]
         if len(held) < len(charges):
-            await self._take_back(id, held, deadline)
-        return _joined(charges, receipts)
+            await self._take_back(id, *_at(held, charges, amounts), deadline)
+        return _receipt(_joined(charges, amounts, answers), charges, amounts)
 
-    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
         """End a reservation: what was really spent, in the order of its charges, counts from now on.
 
         Where that fails it is asked again in the background: nobody else need do it. What goes beyond the amounts can
         then count twice, where only the answer was lost.
         """
         counters = tuple([charge.counter for charge in charges])
-        rows = [(charge.amount, spent) for charge, spent in zip(charges, actual, strict=True)]
+        rows = [*zip(amounts, actual, strict=True)]
         try:
             answers = await self._ask(self._settle, counters, id, 0, rows)
         except asyncio.CancelledError:
-            self._later(id, charges, actual)
+            self._later(id, charges, amounts, actual)
             raise
         failures = [answer for _, answer in answers if isinstance(answer, StoreUnavailable)]
         if failures:
             failed = [place for part, answer in answers if isinstance(answer, StoreUnavailable) for place in part]
-            self._later(id, [charges[place] for place in failed], [actual[place] for place in failed])
+            self._later(id, *_at(failed, charges, amounts), [actual[place] for place in failed])
             raise failures[0]
 
-    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
         """Let a reservation that is still held last `lease_s` from now."""
-        rows = [(charge.amount,) for charge in charges]
+        rows = [(amount,) for amount in amounts]
         await self._run(self._extend, tuple([charge.counter for charge in charges]), id, lease_s, rows)
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
@@ -202,16 +202,16 @@ class RedisLedger:
 
     # --- settlements that wait -------------------------------------------------------------
 
-    async def _take_back(self, id: str, held: Sequence[Charge], deadline: float) -> None:
+    async def _take_back(self, id: str, charges: Charges, amounts: Sequence[int], deadline: float) -> None:
         """Cancel what some subjects gave and others refused, by the deadline or in the background."""
         with suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout_at(deadline):
-                await self.settle(id, held, [0] * len(held))
+                await self.settle(id, charges, amounts, [0] * len(charges))
 
-    def _later(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+    def _later(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
         """Settle in the background, again and again until it is done."""
         if charges:
-            self._unsettled.append((id, charges, actual))
+            self._unsettled.append((id, charges, amounts, actual))
         if self._unsettled and self._settler is None:
             self._settler = asyncio.get_running_loop().create_task(self._settle_waiting())
 
@@ -340,14 +340,19 @@ def _level(spent: int, reserved: int, reset_s: float) -> Level:
     return Level(spent, reserved, None if reset_s < 0 else reset_s)
 
 
-def _receipt(answer: Any) -> Receipt:
+def _at(places: Sequence[int], charges: Charges, amounts: Sequence[int]) -> tuple[Charges, Sequence[int]]:
+    """Some of the charges, and what is asked of these."""
+    return tuple([charges[place] for place in places]), [amounts[place] for place in places]
+
+
+def _receipt(answer: Answer, charges: Charges, amounts: Sequence[int]) -> Receipt:
     retry_after_s, exceeded, levels, note = answer
-    return Receipt(
-        tuple([Level(spent, reserved, None if reset_s < 0 else reset_s) for spent, reserved, reset_s in levels]),
-        tuple(exceeded),
-        None if retry_after_s < 0 else retry_after_s,
-        note or None,
-    )
+    standing = zip(charges, levels, strict=True)
+    left = [charge.limit - spent - reserved for charge, (spent, reserved, _) in standing]
+    if not exceeded and 0 not in amounts:
+        return Receipt(left, (), None, note or None)
+    after_s = None if retry_after_s < 0 else retry_after_s
+    return Receipt(left, tuple(exceeded), after_s, note or None, tuple([_level(*level) for level in levels]))
 
 
 def _refused(answer: Any) -> bool:
@@ -355,20 +360,20 @@ def _refused(answer: Any) -> bool:
     return isinstance(answer.__cause__, REFUSED) if isinstance(answer, StoreUnavailable) else bool(answer[1])
 
 
-def _joined(charges: Sequence[Charge], receipts: Sequence[tuple[Sequence[int], Receipt]]) -> Receipt:
-    """One receipt of those of the parts; where one refused, what the others gave was taken back."""
-    refused = [receipt for _, receipt in receipts if receipt.exceeded]
-    levels: dict[int, Level] = {}
-    for part, receipt in receipts:
-        for place, level in zip(part, receipt.levels, strict=True):
+def _joined(charges: Charges, amounts: Sequence[int], answers: Answers) -> Answer:
+    """One answer of those of the parts; where one refused, what the others gave was taken back."""
+    refused = [answer for _, answer in answers if _refused(answer)]
+    levels: dict[int, tuple[int, int, float]] = {}
+    for part, answer in answers:
+        for place, (spent, reserved, reset_s) in zip(part, answer[2], strict=True):
             counter = charges[place].counter
-            back = sum(charges[other].amount for other in part if charges[other].counter == counter)
-            kept = not refused or receipt.exceeded
-            levels[place] = level if kept else replace(level, reserved=level.reserved - back)
-    waits = [receipt.retry_after_s for receipt in refused]
-    return Receipt(
-        tuple([levels[place] for place in range(len(charges))]),
-        tuple(sorted(part[place] for part, receipt in receipts for place in receipt.exceeded)),
-        None if None in waits else max((wait for wait in waits if wait is not None), default=None),
-        next((receipt.note for _, receipt in receipts if receipt.note is not None), None),
+            back = sum(amounts[other] for other in part if charges[other].counter == counter)
+            kept = not refused or _refused(answer)
+            levels[place] = spent, reserved if kept else reserved - back, reset_s
+    waits = [answer[0] for answer in refused]
+    return (
+        max(waits, default=NEVER) if NEVER not in waits else NEVER,
+        sorted(part[place] for part, answer in answers for place in answer[1]),
+        [levels[place] for place in range(len(charges))],
+        next((answer[3] for _, answer in answers if answer[3]), False),
     )

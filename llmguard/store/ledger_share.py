@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from llmguard.store.ledger import Charge, Counter, Ledger, Level, Receipt
+from llmguard.store.ledger import Charges, Counter, Ledger, Level, Receipt
 from llmguard.store.store import StoreUnavailable
 
 KEPT_S: Final = 3600.0
@@ -29,12 +29,14 @@ class ShareLedger:
         self._here: set[str] = set()
         self._known: dict[str, str] = {}
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
+    async def reserve(
+        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
+    ) -> Receipt:
         """Hold the amounts in the shared ledger, or against this guard's share; never raises for the shared one."""
         try:
-            receipt = await self._shared.reserve(id, charges, lease_s, about)
+            receipt = await self._shared.reserve(id, charges, amounts, lease_s, about)
         except StoreUnavailable:
-            receipt = await self._local.reserve(id, [self._share(charge) for charge in charges], lease_s, about)
+            receipt = await self._local.reserve(id, self._shares(charges), amounts, lease_s, about)
             if not receipt.exceeded:
                 self._here.add(id)
             return receipt
@@ -42,20 +44,20 @@ class ShareLedger:
             await self._know(about, receipt.note)
         return receipt
 
-    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
         """End a reservation where it was made."""
         if id in self._here:
-            await self._local.settle(id, [self._share(charge) for charge in charges], actual)
+            await self._local.settle(id, self._shares(charges), amounts, actual)
             self._here.discard(id)
         else:
-            await self._shared.settle(id, charges, actual)
+            await self._shared.settle(id, charges, amounts, actual)
 
-    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
         """Let a reservation last where it was made."""
         if id in self._here:
-            await self._local.extend(id, [self._share(charge) for charge in charges], lease_s)
+            await self._local.extend(id, self._shares(charges), amounts, lease_s)
         else:
-            await self._shared.extend(id, charges, lease_s)
+            await self._shared.extend(id, charges, amounts, lease_s)
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """How they stand in the shared ledger, or for this guard alone."""
@@ -87,5 +89,5 @@ class ShareLedger:
             self._known[subject] = text
         await self._local.note(subject, text, KEPT_S)
 
-    def _share(self, charge: Charge) -> Charge:
-        return replace(charge, limit=charge.limit // self._replicas)
+    def _shares(self, charges: Charges) -> Charges:
+        return tuple([replace(charge, limit=charge.limit // self._replicas) for charge in charges])

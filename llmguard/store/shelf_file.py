@@ -91,6 +91,12 @@ class FileShelf:
         if self._timer is None and self._write is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY_S, self._flush)
 
+    def mark_saved(self, windows: Iterable[Kept]) -> None:
+        """Mark those that are in the file as they stand."""
+        for window in windows:
+            if window.saved:
+                self.mark(window)
+
     def check(self) -> None:
         """Raise `StoreUnavailable` where writes have failed for too long."""
         if self._failed and self._clock.monotonic() - self._failed[0] >= PATIENCE_S:

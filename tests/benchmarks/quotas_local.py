@@ -16,7 +16,7 @@ import psutil
 
 from llmguard.clock import SystemClock
 from llmguard.store.file import FileStore
-from llmguard.store.ledger import Charge, Counter
+from llmguard.store.ledger import Charge, Charges, Counter
 from llmguard.store.ledger_local import LocalLedger
 from llmguard.store.memory import MemoryStore
 from tests.benchmarks.report import Report, Row
@@ -33,25 +33,26 @@ CALLS = 2_000
 def charges(key: int, user: int) -> tuple[Charge, ...]:
     """The six charges of the example policy for one request."""
     return (
-        Charge(Counter(f"key:{key}", "requests", 60.0), 1 << 40, 1),
-        Charge(Counter(f"user:{user}", "tokens", 60.0), 1 << 40, 900),
-        Charge(Counter(f"user:{user}", "tokens day", 86_400.0), 1 << 40, 900),
-        Charge(Counter("tenant:acme", "concurrent", None), 1 << 40, 1),
-        Charge(Counter("ip:192.0.2.1", "requests", 60.0), 1 << 40, 1),
-        Charge(Counter("global:", "tokens", 86_400.0), 1 << 40, 900),
+        Charge(Counter(f"key:{key}", "requests", 60.0), 1 << 40),
+        Charge(Counter(f"user:{user}", "tokens", 60.0), 1 << 40),
+        Charge(Counter(f"user:{user}", "tokens day", 86_400.0), 1 << 40),
+        Charge(Counter("tenant:acme", "concurrent", None), 1 << 40),
+        Charge(Counter("ip:192.0.2.1", "requests", 60.0), 1 << 40),
+        Charge(Counter("global:", "tokens", 86_400.0), 1 << 40),
     )
 
 
+HELD = (1, 900, 900, 1, 1, 900)
 ACTUAL = (1, 400, 400, 0, 1, 400)
 
 
-async def request_us(ledger: LocalLedger, taken: Sequence[Sequence[Charge]]) -> float:
+async def request_us(ledger: LocalLedger, taken: Sequence[Charges]) -> float:
     """CPU microseconds of a reservation and its settlement, over all of `taken`, the whole process's."""
     began = process_time()
     for number, charged in enumerate(taken):
         id = f"request {number}"
-        await ledger.reserve(id, charged, 60.0)
-        await ledger.settle(id, charged, ACTUAL[: len(charged)])
+        await ledger.reserve(id, charged, HELD, 60.0)
+        await ledger.settle(id, charged, HELD, ACTUAL)
     await asyncio.sleep(0)
     return (process_time() - began) / len(taken) * 1e6
 
@@ -95,14 +96,14 @@ async def bytes_each(principals: int) -> tuple[float, float, float]:
     """
     store = MemoryStore(clock=SystemClock())
     ledger = store.ledger
-    await request_us(ledger, [charges(-1, -1)[:3]])
+    await request_us(ledger, [charges(-1, -1)])
     process, longest, cpu_s = psutil.Process(), 0.0, 0.0
     before = process.memory_info().rss
     for number in range(principals):
         charged = charges(number, number)[:3]
         began = process_time()
-        await ledger.reserve("request", charged, 60.0)
-        await ledger.settle("request", charged, ACTUAL[:3])
+        await ledger.reserve("request", charged, HELD[:3], 60.0)
+        await ledger.settle("request", charged, HELD[:3], ACTUAL[:3])
         taken = process_time() - began
         cpu_s += taken
         longest = max(longest, taken)

@@ -18,11 +18,12 @@ import psutil
 import uvloop
 from redis.asyncio import Redis
 
-from llmguard.store.ledger import Charge, Counter
+from llmguard.store.ledger import Charges, Counter
 from llmguard.store.ledger_redis import RedisLedger, load_script
 from llmguard.store.redis_client import CONNECTION, open_client
 from tests.benchmarks.report import Report, Row
 from tests.redis_server import RedisServer
+from tests.store.takes import Take, parted
 
 TITLE = "quotas in Redis: reserve and settle of one chat request's six charges"
 CONCURRENT = (32, 1)
@@ -31,28 +32,30 @@ TIMEOUT_S = 5.0
 LEASE_S = 60.0
 ACTUAL = (1, 321, 321, 0, 1, 321)
 
-Request = Callable[[str, Sequence[Charge]], Awaitable[None]]
+Asked = tuple[Charges, Sequence[int]]
+Request = Callable[[str, Asked], Awaitable[None]]
 
 
-def charges(user: int) -> list[Charge]:
+def charges(user: int) -> Asked:
     """What a request of the example policy takes; never refused."""
-    return [
-        Charge(Counter(f"key:k{user}", "requests/1m", 60.0), 1 << 40, 1),
-        Charge(Counter(f"user:u{user}", "tokens/1m", 60.0), 1 << 40, 600),
-        Charge(Counter(f"user:u{user}", "tokens/1d", 86_400.0), 1 << 40, 600),
-        Charge(Counter(f"tenant:t{user % 4}", "concurrent", 0.0), 1 << 40, 1),
-        Charge(Counter(f"ip:10.0.0.{user}", "requests/1m", 60.0), 1 << 40, 1),
-        Charge(Counter("global:", "tokens/1d", 86_400.0), 1 << 50, 600),
+    takes = [
+        Take(Counter(f"key:k{user}", "requests/1m", 60.0), 1 << 40, 1),
+        Take(Counter(f"user:u{user}", "tokens/1m", 60.0), 1 << 40, 600),
+        Take(Counter(f"user:u{user}", "tokens/1d", 86_400.0), 1 << 40, 600),
+        Take(Counter(f"tenant:t{user % 4}", "concurrent", 0.0), 1 << 40, 1),
+        Take(Counter(f"ip:10.0.0.{user}", "requests/1m", 60.0), 1 << 40, 1),
+        Take(Counter("global:", "tokens/1d", 86_400.0), 1 << 50, 600),
     ]
+    return parted(takes)
 
 
 def ours(ledger: RedisLedger) -> Request:
     """The ledger."""
 
-    async def request(id: str, charges: Sequence[Charge]) -> None:
-        receipt = await ledger.reserve(id, charges, LEASE_S)
+    async def request(id: str, asked: Asked) -> None:
+        receipt = await ledger.reserve(id, *asked, LEASE_S)
         assert not receipt.exceeded
-        await ledger.settle(id, charges, ACTUAL)
+        await ledger.settle(id, *asked, ACTUAL)
 
     return request
 
@@ -62,13 +65,15 @@ def plain(redis: Redis) -> Request:
     encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
     reserve, settle = load_script("reserve", decode), load_script("settle", int)
 
-    async def request(id: str, charges: Sequence[Charge]) -> None:
+    async def request(id: str, asked: Asked) -> None:
+        charges, amounts = asked
         tails = [f"{{{charge.counter.subject}}}:{charge.counter.measure}" for charge in charges]
         keys = [key for tail in tails for key in (f"llmguard:quota:{tail}", f"llmguard:held:{tail}")]
-        rows: list[Any] = [(charge.counter.every_s, charge.limit, charge.amount, charge.forced) for charge in charges]
+        taken = [*zip(charges, amounts, strict=True)]
+        rows: list[Any] = [(charge.counter.every_s, charge.limit, n, charge.forced) for charge, n in taken]
         answer = await redis.execute_command("EVALSHA", reserve.sha, 12, *keys, encode((id, -1, LEASE_S, rows)))
         assert not decode(answer)[1]
-        rows = [(charge.counter.every_s, charge.amount, n) for charge, n in zip(charges, ACTUAL, strict=True)]
+        rows = [(charge.counter.every_s, n, used) for (charge, n), used in zip(taken, ACTUAL, strict=True)]
         await redis.execute_command("EVALSHA", settle.sha, 12, *keys, encode((id, -1, 0, rows)))
 
     return request

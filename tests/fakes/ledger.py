@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from llmguard.store.ledger import Charge, Counter, Ledger, Level, Receipt
+from llmguard.store.ledger import Charges, Counter, Ledger, Level, Receipt
 from llmguard.store.store import StoreUnavailable
 
 
@@ -20,17 +20,19 @@ class FailingLedger:
             raise StoreUnavailable("on request")
         return self._ledger
 
-    async def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, about: str | None = None) -> Receipt:
+    async def reserve(
+        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
+    ) -> Receipt:
         """Reserve, or fail."""
-        return await self._ask().reserve(id, charges, lease_s, about)
+        return await self._ask().reserve(id, charges, amounts, lease_s, about)
 
-    async def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
         """Settle, or fail."""
-        await self._ask().settle(id, charges, actual)
+        await self._ask().settle(id, charges, amounts, actual)
 
-    async def extend(self, id: str, charges: Sequence[Charge], lease_s: float) -> None:
+    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
         """Extend, or fail."""
-        await self._ask().extend(id, charges, lease_s)
+        await self._ask().extend(id, charges, amounts, lease_s)
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """Look, failing or not: tests do."""

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.anyio
 
 SLOTS = Counter("tenant:acme", "concurrent:ever", None, level=True)
 TOKENS = Counter("user:alice", "tokens:86400", 86_400.0)
-CHARGES = (Charge(SLOTS, 2, 1), Charge(TOKENS, 1000, 100))
+CHARGES = (Charge(SLOTS, 2), Charge(TOKENS, 1000))
+AMOUNTS = (1, 100)
 
 
 class Site:
@@ -34,7 +35,7 @@ class Site:
 
 async def test_a_long_request_keeps_what_it_holds() -> None:
     site = Site()
-    await site.holdings.reserve("a", CHARGES)
+    await site.holdings.reserve("a", CHARGES, AMOUNTS)
     for _ in range(10):
         site.clock.advance(EXTEND_S)
         await site.holdings.extend()
@@ -47,7 +48,7 @@ async def test_a_long_request_keeps_what_it_holds() -> None:
 
 async def test_without_extending_the_lease_ends_and_all_of_it_is_spent() -> None:
     site = Site()
-    await site.holdings.reserve("a", CHARGES)
+    await site.holdings.reserve("a", CHARGES, AMOUNTS)
     site.clock.advance(LEASE_S)
     assert (await site.tokens()).spent == 100
     assert await site.slots() == 0
@@ -55,7 +56,7 @@ async def test_without_extending_the_lease_ends_and_all_of_it_is_spent() -> None
 
 async def test_who_settles_is_not_told_of_a_store_that_fails() -> None:
     site = Site()
-    await site.holdings.reserve("a", CHARGES)
+    await site.holdings.reserve("a", CHARGES, AMOUNTS)
     site.ledger.failing = True
     await site.holdings.settle("a", (0, 30))
     assert site.ledger.calls == 1
@@ -66,7 +67,7 @@ async def test_who_settles_is_not_told_of_a_store_that_fails() -> None:
 
 async def test_a_lease_that_could_not_be_extended_is_tried_again() -> None:
     site = Site()
-    await site.holdings.reserve("a", CHARGES)
+    await site.holdings.reserve("a", CHARGES, AMOUNTS)
     site.clock.advance(EXTEND_S)
     site.ledger.failing = True
     await site.holdings.extend()
@@ -79,7 +80,7 @@ async def test_a_lease_that_could_not_be_extended_is_tried_again() -> None:
 
 async def test_what_did_not_fit_is_not_held() -> None:
     site = Site()
-    receipt = await site.holdings.reserve("a", (Charge(SLOTS, 0, 1),))
+    receipt = await site.holdings.reserve("a", (Charge(SLOTS, 0),), (1,))
     assert receipt.exceeded == (0,)
     site.clock.advance(EXTEND_S)
     site.ledger.failing = True

@@ -13,6 +13,7 @@ from llmguard.quota.needs import (
     NOTHING,
     TEMPLATE_TOKENS,
     Needs,
+    Prices,
     cap,
     capped,
     input_bound,
@@ -27,7 +28,7 @@ from llmguard.wire.chat_answer import Usage
 from llmguard.wire.completions import CompletionRequest
 from llmguard.wire.pooling import ClassifyRequest, EmbeddingRequest, PoolingRequest
 
-PRICES = Credits()
+PRICES = Prices.of(Credits())
 
 
 def chat(content: Any = "hello", **more: Any) -> ChatRequest:
@@ -51,7 +52,7 @@ def usage(read: int, made: int) -> Usage:
 
 
 def test_a_request_holds_its_input_and_all_its_caps() -> None:
-    need = needs(chat(max_completion_tokens=50, n=3), 7, PRICES)
+    need = needs(chat(max_completion_tokens=50, n=3), 7, 50, PRICES)
     assert of(need.amounts) == {
         "requests": 1,
         "tokens": 157,
@@ -74,7 +75,7 @@ def test_a_request_holds_its_input_and_all_its_caps() -> None:
 )
 def test_a_completion_holds_every_candidate(more: dict[str, Any], choices: int) -> None:
     prompt = more.pop("prompt", "a")
-    assert needs(completion(prompt, max_tokens=10, **more), 1, PRICES).output_tokens == 10 * choices
+    assert needs(completion(prompt, max_tokens=10, **more), 1, 10, PRICES).output_tokens == 10 * choices
 
 
 @given(st.text(max_size=300))
@@ -92,9 +93,11 @@ def test_a_picture_counts_as_one_and_not_by_its_bytes() -> None:
 
 
 def test_log_probabilities_are_priced_by_how_many_there_are() -> None:
-    assert of(needs(chat(max_tokens=10, logprobs=True, top_logprobs=4), 1, PRICES).amounts)["credits"] == 10 * 5 * 20
-    assert of(needs(completion(max_tokens=10, logprobs=2), 1, PRICES).amounts)["credits"] == 10 * 3 * 20
-    assert of(needs(chat(max_tokens=10, n=2), 1, Credits(text=3)).amounts)["credits"] == 6
+    assert (
+        of(needs(chat(max_tokens=10, logprobs=True, top_logprobs=4), 1, 10, PRICES).amounts)["credits"] == 10 * 5 * 20
+    )
+    assert of(needs(completion(max_tokens=10, logprobs=2), 1, 10, PRICES).amounts)["credits"] == 10 * 3 * 20
+    assert of(needs(chat(max_tokens=10, n=2), 1, 10, Prices.of(Credits(text=3))).amounts)["credits"] == 6
 
 
 def test_a_cap_is_read_and_set_where_the_wire_has_it() -> None:

@@ -24,27 +24,26 @@ def test_each_scope_has_a_counter_of_its_own() -> None:
     limits = [
         {"per": per, "of": "tokens", "limit": 9, "every": "1m"} for per in ("key", "user", "tenant", "ip", "global")
     ]
-    found = rules(*limits).of("public", "chat", "chat").counters(ALICE)
-    assert [counter.subject for counter in found] == [
+    found = rules(*limits).of("public", "chat", "chat").charges(ALICE)
+    assert [charge.counter.subject for charge in found] == [
         "key:laptop",
         "user:alice",
         "tenant:acme",
         "ip:192.0.2.7",
         "global:",
     ]
-    assert {counter.measure for counter in found} == {"tokens:60"}
+    assert {charge.counter.measure for charge in found} == {"tokens:60"}
 
 
-def test_charges_are_the_amounts_of_the_needs() -> None:
-    """Of some measures a request takes one, whatever it asks for; the others are its own."""
+def test_amounts_are_those_of_the_needs_in_the_order_of_the_charges() -> None:
     limits = [{"per": "key", "of": measure, "limit": 9, "every": 5} for measure in MEASURES]
     applied = rules(*limits).of("public", "chat", "chat")
     request = CompletionRequest(model="m", prompt="")
     for need in (Needs(request, 0, 0, 0), Needs(request, 7, 20, 3, logits=5)):
-        for _ in range(2):  # the second time from what is kept
-            charges = applied.charges(ALICE, need.amounts)
-            assert [charge.amount for charge in charges] == [*need.amounts]
-            assert [charge.counter for charge in charges] == [*applied.counters(ALICE)]
+        assert applied.pick(need.amounts) == need.amounts
+    for _ in range(2):  # the second time from what is kept
+        measures = [charge.counter.measure.partition(":")[0] for charge in applied.charges(ALICE)]
+        assert measures == [*MEASURES]
 
 
 def test_place_is_the_measures() -> None:
@@ -55,9 +54,9 @@ def test_place_is_the_measures() -> None:
 def test_what_is_kept_of_principals_is_bounded() -> None:
     applied = rules({"per": "key", "of": "requests", "limit": 1}).of("public", "chat", "chat")
     for number in range(MAX_KNOWN + 5):
-        applied.counters(msgspec.structs.replace(ALICE, key=str(number)))
+        applied.charges(msgspec.structs.replace(ALICE, key=str(number)))
     assert len(applied._known) <= MAX_KNOWN
-    assert applied.counters(ALICE) == applied.counters(ALICE)
+    assert applied.charges(ALICE) is applied.charges(ALICE)
 
 
 def test_an_ipv6_client_is_its_site() -> None:
@@ -103,7 +102,7 @@ def test_the_counter_outlives_a_change_of_its_limit() -> None:
     """Else a reload would give everybody a fresh quota."""
     base = {"per": "key", "of": "requests", "every": "1m", "on": ["chat"]}
     first, second = (rules({**base, "limit": limit}).of("public", "chat", "chat") for limit in (3, 5))
-    assert first.counters(ALICE) == second.counters(ALICE)
+    assert [one.counter for one in first.charges(ALICE)] == [one.counter for one in second.charges(ALICE)]
 
 
 def test_a_policy_that_is_not_there_has_none() -> None:

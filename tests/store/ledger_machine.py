@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from llmguard.store.ledger import Charge, Counter, Ledger
+from llmguard.store.ledger import Counter, Ledger
 from tests.fakes.clock import FakeClock
 from tests.store.ledger_model import LedgerModel
+from tests.store.takes import Take, extend, reserve, settle
 
 COUNTERS = (
     Counter("key:k", "requests", 16.0),
@@ -29,11 +30,11 @@ OpenLedger: TypeAlias = Callable[[FakeClock], AbstractAsyncContextManager[Ledger
 
 
 @st.composite
-def charged(draw: st.DrawFn) -> tuple[Charge, ...]:
+def charged(draw: st.DrawFn) -> tuple[Take, ...]:
     """Charges of some counters, in any order."""
     counters = draw(st.lists(st.sampled_from(COUNTERS), min_size=1, max_size=4, unique=True))
     return tuple(
-        Charge(counter, draw(st.sampled_from([50, 100, 100, 150])), draw(AMOUNTS), draw(st.integers(0, 9)) == 0)
+        Take(counter, draw(st.sampled_from([50, 100, 100, 150])), draw(AMOUNTS), draw(st.integers(0, 9)) == 0)
         for counter in counters
     )
 
@@ -50,12 +51,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.opened = type(self).open_ledger(self.clock)
         self.ledger = self.runner.run(self.opened.__aenter__())
         self.model = LedgerModel(self.clock.monotonic)
-        self.asked: list[tuple[str, tuple[Charge, ...]]] = []
+        self.asked: list[tuple[str, tuple[Take, ...]]] = []
 
     @rule(charges=charged(), lease_s=LEASES)
-    def reserve(self, charges: tuple[Charge, ...], lease_s: float) -> None:
+    def reserve(self, charges: tuple[Take, ...], lease_s: float) -> None:
         id = f"request {len(self.asked)}"
-        receipt = self.runner.run(self.ledger.reserve(id, charges, lease_s))
+        receipt = self.runner.run(reserve(self.ledger, id, charges, lease_s))
         self.model.reserve(id, charges, lease_s, receipt)
         if not receipt.exceeded:
             self.asked.append((id, charges))
@@ -66,14 +67,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.asked:
             id, charges = data.draw(st.sampled_from(self.asked[-6:]))
             actual = [data.draw(AMOUNTS) for _ in charges]
-            self.runner.run(self.ledger.settle(id, charges, actual))
+            self.runner.run(settle(self.ledger, id, charges, actual))
             self.model.settle(id, charges, actual)
 
     @rule(data=st.data(), lease_s=LEASES)
     def extend(self, data: st.DataObject, lease_s: float) -> None:
         if self.asked:
             id, charges = data.draw(st.sampled_from(self.asked[-6:]))
-            self.runner.run(self.ledger.extend(id, charges, lease_s))
+            self.runner.run(extend(self.ledger, id, charges, lease_s))
             self.model.extend(id, lease_s)
 
     @rule(counter=st.sampled_from(COUNTERS), amount=st.integers(1, 60))
@@ -105,7 +106,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         try:
             for id, charges in self.asked:
-                self.runner.run(self.ledger.settle(id, charges, [0] * len(charges)))
+                self.runner.run(settle(self.ledger, id, charges, [0] * len(charges)))
                 self.model.settle(id, charges, [0] * len(charges))
             assert self.model.reserved() == 0
             levels = self.runner.run(self.ledger.levels(COUNTERS))

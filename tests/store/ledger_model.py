@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from llmguard.store.ledger import RELEASE_S, RESOLUTION, Charge, Counter, Level, Receipt
+from llmguard.store.ledger import RELEASE_S, RESOLUTION, Counter, Level, Receipt
+from tests.store.takes import Take
 
 TOLERANCE_S = 1e-5
 """What a clock in microseconds may be off by."""
@@ -27,7 +28,7 @@ class Log:
 class Held:
     """A reservation."""
 
-    charges: Sequence[Charge]
+    charges: Sequence[Take]
     ends: float
 
 
@@ -39,26 +40,26 @@ class LedgerModel:
         self._logs: defaultdict[Counter, Log] = defaultdict(Log)
         self._held: dict[str, Held] = {}
 
-    def reserve(self, id: str, charges: Sequence[Charge], lease_s: float, receipt: Receipt) -> None:
+    def reserve(self, id: str, charges: Sequence[Take], lease_s: float, receipt: Receipt) -> None:
         """What fits by the levels that were told is held, all or none of it."""
         self._end_leases()
         fits = not receipt.exceeded
         if fits:
             self._held[id] = Held(charges, self._now() + lease_s)
-        self.levels([charge.counter for charge in charges], receipt.levels)
-        over = [
-            charge.amount > 0
-            and not charge.forced
-            and level.spent + level.reserved + (0 if fits else charge.amount) > charge.limit
-            for charge, level in zip(charges, receipt.levels, strict=True)
-        ]
+        if not fits or any(charge.amount == 0 for charge in charges):
+            self.levels([charge.counter for charge in charges], receipt.levels)
+        over = []
+        for charge, left in zip(charges, receipt.left, strict=True):
+            least, most = self.spent(charge.counter, self._now())
+            assert least <= charge.limit - left - self._reserved(charge.counter) <= most
+            over.append(charge.amount > 0 and not charge.forced and left - (0 if fits else charge.amount) < 0)
         assert receipt.exceeded == tuple(place for place, too_much in enumerate(over) if too_much)
         if fits:
             assert receipt.retry_after_s is None
         else:
             self._check_wait(charges, receipt)
 
-    def settle(self, id: str, charges: Sequence[Charge], actual: Sequence[int]) -> None:
+    def settle(self, id: str, charges: Sequence[Take], actual: Sequence[int]) -> None:
         """A reservation that is held becomes what was used; of any other only what goes beyond it is added."""
         self._end_leases()
         held = self._held.pop(id, None)
@@ -123,7 +124,7 @@ class LedgerModel:
                     spent = charge.amount and not charge.counter.level
                     self._logs[charge.counter].spends += [(held.ends, charge.amount)] if spent else []
 
-    def _check_wait(self, charges: Sequence[Charge], receipt: Receipt) -> None:
+    def _check_wait(self, charges: Sequence[Take], receipt: Receipt) -> None:
         """`retry_after_s` lies between the times at which the least and the most that can count make room."""
         exceeded = [charges[place] for place in receipt.exceeded]
         if any(self._logs[charge.counter].grants for charge in exceeded):
@@ -136,7 +137,7 @@ class LedgerModel:
         assert receipt.retry_after_s >= max(least or 0.0 for least, _ in bounds) - TOLERANCE_S
         assert receipt.retry_after_s <= max(most or 0.0 for _, most in bounds) + TOLERANCE_S
 
-    def _wait(self, charge: Charge) -> tuple[float | None, float | None]:
+    def _wait(self, charge: Take) -> tuple[float | None, float | None]:
         """When a charge fits with spends that leave in time, and with those that leave as late as they may."""
         counter, now = charge.counter, self._now()
         reserved = self._reserved(counter)

@@ -13,7 +13,7 @@ from redis.asyncio import Redis as AsyncRedis
 from llmguard.clock import SystemClock
 from llmguard.settings import StoreSettings
 from llmguard.store import open_store
-from llmguard.store.ledger import RELEASE_S, Charge, Counter, Level
+from llmguard.store.ledger import RELEASE_S, Counter, Level
 from llmguard.store.ledger_redis import RedisLedger
 from llmguard.store.redis import RedisStore
 from llmguard.store.redis_lane import BREAK_S, LaneBroken
@@ -22,6 +22,7 @@ from tests.benchmarks import ledger_histories, quotas_redis
 from tests.fakes.clock import FakeClock
 from tests.redis_server import RedisServer, wait_for
 from tests.store.redis_ledgers import opened
+from tests.store.takes import Take, extend, reserve, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -83,11 +84,11 @@ def amounts(levels: Sequence[Level]) -> list[tuple[int, int]]:
 
 def operations(ledger: RedisLedger) -> list[Callable[[], Awaitable[object]]]:
     """Each once."""
-    charges = [Charge(MINUTE, 1_000, 10), Charge(RUNNING, 10, 1), Charge(EVER, 1_000, 5)]
+    charges = [Take(MINUTE, 1_000, 10), Take(RUNNING, 10, 1), Take(EVER, 1_000, 5)]
     return [
-        lambda: ledger.reserve("a", charges, LEASE_S),
-        lambda: ledger.settle("a", charges, [1, 0, 1]),
-        lambda: ledger.extend("a", charges, LEASE_S),
+        lambda: reserve(ledger, "a", charges, LEASE_S),
+        lambda: settle(ledger, "a", charges, [1, 0, 1]),
+        lambda: extend(ledger, "a", charges, LEASE_S),
         lambda: ledger.levels([MINUTE, RUNNING]),
         lambda: ledger.reset([MINUTE, RUNNING]),
         lambda: ledger.grant(MINUTE, 1),
@@ -106,7 +107,7 @@ async def fails(operation: Callable[[], Awaitable[object]], within_s: float) -> 
 # --- one counter, many askers --------------------------------------------------------------
 
 
-async def spend_all(ledgers: Sequence[RedisLedger], charges: Sequence[Charge], actual: Sequence[int]) -> int:
+async def spend_all(ledgers: Sequence[RedisLedger], charges: Sequence[Take], actual: Sequence[int]) -> int:
     """64 clients that ask until they are refused for good; how many reservations were held."""
     held = 0
 
@@ -114,12 +115,11 @@ async def spend_all(ledgers: Sequence[RedisLedger], charges: Sequence[Charge], a
         nonlocal held
         for turn in range(1_000):
             id = f"{number}.{turn}"
-            receipt = await ledgers[number % len(ledgers)].reserve(id, charges, LEASE_S)
-            for level, charge in zip(receipt.levels, charges, strict=True):
-                assert level.spent + level.reserved <= charge.limit
+            receipt = await reserve(ledgers[number % len(ledgers)], id, charges, LEASE_S)
+            assert min(receipt.left) >= 0
             if not receipt.exceeded:
                 held += 1
-                await ledgers[number % len(ledgers)].settle(id, charges, actual)
+                await settle(ledgers[number % len(ledgers)], id, charges, actual)
             elif receipt.retry_after_s != RELEASE_S:
                 return
 
@@ -128,12 +128,12 @@ async def spend_all(ledgers: Sequence[RedisLedger], charges: Sequence[Charge], a
 
 
 SHARED = [
-    Charge(Counter("key:k", "requests/1h", 3600.0), 100_000, 1),
-    Charge(Counter("user:alice", "tokens/1h", 3600.0), 3_000, 40),
-    Charge(Counter("user:alice", "credits", None), 100_000, 2),
-    Charge(RUNNING, 12, 1),
-    Charge(Counter("ip:10.0.0.4", "requests/1h", 3600.0), 100_000, 1),
-    Charge(Counter("global:", "tokens/1d", 86400.0), 100_000, 40),
+    Take(Counter("key:k", "requests/1h", 3600.0), 100_000, 1),
+    Take(Counter("user:alice", "tokens/1h", 3600.0), 3_000, 40),
+    Take(Counter("user:alice", "credits", None), 100_000, 2),
+    Take(RUNNING, 12, 1),
+    Take(Counter("ip:10.0.0.4", "requests/1h", 3600.0), 100_000, 1),
+    Take(Counter("global:", "tokens/1d", 86400.0), 100_000, 40),
 ]
 ACTUAL = [1, 13, 2, 0, 1, 13]
 FIT = (3_000 - 40) // 13 + 1
@@ -174,13 +174,12 @@ async def test_four_ledgers_on_a_cluster_of_three_spend_what_there_is_and_no_mor
 
 
 async def test_a_slot_that_moves_to_another_node_is_followed(three: list[RedisServer]) -> None:
-    charges = [Charge(MINUTE, 100, 10)]
+    charges = [Take(MINUTE, 100, 10)]
     async with opened(three[0].url) as ledger:
-        await ledger.reserve("a", charges, LEASE_S)
+        await reserve(ledger, "a", charges, LEASE_S)
         move("{user:alice}", three)
-        receipt = await ledger.reserve("b", charges, LEASE_S)
-        assert amounts(receipt.levels) == [(0, 20)]
-        await ledger.settle("a", charges, [7])
+        assert [*(await reserve(ledger, "b", charges, LEASE_S)).left] == [80]
+        await settle(ledger, "a", charges, [7])
         assert amounts(await ledger.levels([MINUTE])) == [(7, 10)]
 
 
@@ -191,20 +190,21 @@ async def test_while_one_node_hangs_the_others_give_back_what_was_reserved(three
         await recovered(ledger)
         await ledger.levels(counters)
         three[2].freeze()
-        await fails(lambda: ledger.reserve("a", SHARED, LEASE_S), TIMEOUT_S + SLACK_S)
+        await fails(lambda: reserve(ledger, "a", SHARED, LEASE_S), TIMEOUT_S + SLACK_S)
         await until(ledger, living, [(0, 0)] * len(living))
-        await fails(lambda: ledger.reserve("b", SHARED, LEASE_S), TIMEOUT_S + SLACK_S)
+        await fails(lambda: reserve(ledger, "b", SHARED, LEASE_S), TIMEOUT_S + SLACK_S)
         await until(ledger, living, [(0, 0)] * len(living))
         three[2].thaw()
         await until(ledger, counters, [(0, 0)] * len(counters))
-        assert not (await ledger.reserve("c", SHARED, LEASE_S)).exceeded
+        assert not (await reserve(ledger, "c", SHARED, LEASE_S)).exceeded
 
 
 async def test_what_one_subject_refuses_is_taken_back_from_the_others_at_once(three: list[RedisServer]) -> None:
-    charges = [Charge(charge.counter, limit, 1) for charge, limit in zip(SHARED, (9, 9, 9, 9, 0, 9), strict=True)]
+    charges = [Take(charge.counter, limit, 1) for charge, limit in zip(SHARED, (9, 9, 9, 9, 0, 9), strict=True)]
     async with opened(three[0].url) as ledger:
-        receipt = await ledger.reserve("a", charges, LEASE_S)
+        receipt = await reserve(ledger, "a", charges, LEASE_S)
         assert (receipt.exceeded, receipt.retry_after_s) == ((4,), None)
+        assert [*receipt.left] == [9, 9, 9, 9, 0, 9]
         assert list(receipt.levels) == await ledger.levels([charge.counter for charge in charges])
         assert amounts(receipt.levels) == [(0, 0)] * 6
 
@@ -281,11 +281,11 @@ async def test_while_redis_hangs_one_asks_and_the_others_fail_at_once(ill: tuple
 
 async def test_what_was_reserved_while_redis_hung_is_given_back(ill: tuple[RedisServer, RedisLedger]) -> None:
     server, ledger = ill
-    charges = [Charge(MINUTE, 1_000_000, 10), Charge(RUNNING, 1_000, 1)]
+    charges = [Take(MINUTE, 1_000_000, 10), Take(RUNNING, 1_000, 1)]
     server.freeze()
     began = time.monotonic()
     outcomes = await asyncio.gather(
-        *(ledger.reserve(f"{n}", charges, LEASE_S) for n in range(300)), return_exceptions=True
+        *(reserve(ledger, f"{n}", charges, LEASE_S) for n in range(300)), return_exceptions=True
     )
     assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
     assert time.monotonic() - began < TIMEOUT_S + SLACK_S
@@ -300,12 +300,12 @@ async def test_what_could_not_be_settled_while_redis_hung_is_settled_once_it_ans
     ill: tuple[RedisServer, RedisLedger],
 ) -> None:
     server, ledger = ill
-    charges = [Charge(MINUTE, 1_000_000, 10), Charge(RUNNING, 1_000, 1)]
+    charges = [Take(MINUTE, 1_000_000, 10), Take(RUNNING, 1_000, 1)]
     for n in range(20):
-        await ledger.reserve(f"{n}", charges, LEASE_S)
+        await reserve(ledger, f"{n}", charges, LEASE_S)
     server.freeze()
     outcomes = await asyncio.gather(
-        *(ledger.settle(f"{n}", charges, [n % 10, 0]) for n in range(20)), return_exceptions=True
+        *(settle(ledger, f"{n}", charges, [n % 10, 0]) for n in range(20)), return_exceptions=True
     )
     assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
     server.thaw()
@@ -313,50 +313,50 @@ async def test_what_could_not_be_settled_while_redis_hung_is_settled_once_it_ans
 
 
 async def test_a_sum_beyond_all_bounds_is_spent_as_one_that_no_limit_allows(server: RedisServer) -> None:
-    charges = [Charge(MINUTE, 1 << 50, 10), Charge(EVER, 10**30, 10)]
+    charges = [Take(MINUTE, 1 << 50, 10), Take(EVER, 10**30, 10)]
     async with opened(server.url) as ledger:
         for number in range(3):
-            await ledger.reserve(f"{number}", charges, LEASE_S)
-            await ledger.settle(f"{number}", charges, [10**30, 1 << 62])
+            await reserve(ledger, f"{number}", charges, LEASE_S)
+            await settle(ledger, f"{number}", charges, [10**30, 1 << 62])
         assert amounts(await ledger.levels([MINUTE, EVER])) == [(1 << 52, 0), (1 << 52, 0)]
-        assert (await ledger.reserve("more", charges, LEASE_S)).exceeded == (0, 1)
-        forced = [Charge(MINUTE, 1, (1 << 64) - 1, forced=True), Charge(EVER, 1, 10**30, forced=True)]
-        assert amounts((await ledger.reserve("forced", forced, LEASE_S)).levels) == [(1 << 52, 1 << 52)] * 2
-        await ledger.settle("forced", forced, [0, 0])
+        assert (await reserve(ledger, "more", charges, LEASE_S)).exceeded == (0, 1)
+        forced = [Take(MINUTE, 1, (1 << 64) - 1, forced=True), Take(EVER, 1, 10**30, forced=True)]
+        assert [*(await reserve(ledger, "forced", forced, LEASE_S)).left] == [1 - (2 << 52)] * 2
+        await settle(ledger, "forced", forced, [0, 0])
         assert amounts(await ledger.levels([MINUTE, EVER])) == [(1 << 52, 0)] * 2
 
 
 async def test_what_is_asked_for_twice_is_held_once(server: RedisServer) -> None:
-    charges = [Charge(MINUTE, 15, 10), Charge(RUNNING, 1, 1)]
+    charges = [Take(MINUTE, 15, 10), Take(RUNNING, 1, 1)]
     async with opened(server.url) as ledger:
         for _ in range(2):
-            receipt = await ledger.reserve("a", charges, LEASE_S)
-            assert (receipt.exceeded, amounts(receipt.levels)) == ((), [(0, 10), (0, 1)])
-        await ledger.settle("a", charges, [4, 0])
+            receipt = await reserve(ledger, "a", charges, LEASE_S)
+            assert (receipt.exceeded, [*receipt.left]) == ((), [5, 0])
+        await settle(ledger, "a", charges, [4, 0])
         assert amounts(await ledger.levels([MINUTE, RUNNING])) == [(4, 0), (0, 0)]
 
 
 async def test_a_caller_that_leaves_holds_nothing(server: RedisServer) -> None:
-    charges = [Charge(MINUTE, 1_000, 10)]
+    charges = [Take(MINUTE, 1_000, 10)]
     async with opened(server.url) as ledger:
         await recovered(ledger)
-        asked = asyncio.ensure_future(ledger.reserve("a", charges, LEASE_S))
+        asked = asyncio.ensure_future(reserve(ledger, "a", charges, LEASE_S))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.wait([asked])
         assert asked.cancelled()
-        await ledger.reserve("b", charges, LEASE_S)
+        await reserve(ledger, "b", charges, LEASE_S)
         await until(ledger, [MINUTE], [(0, 10)])
 
 
 async def test_a_slow_redis_is_waited_for_and_no_longer_than_the_timeout(ill: tuple[RedisServer, RedisLedger]) -> None:
     server, ledger = ill
-    charges = [Charge(MINUTE, 1_000_000, 10)]
+    charges = [Take(MINUTE, 1_000_000, 10)]
     with Redis(port=server.port) as redis:
         redis.execute_command("CLIENT PAUSE", round(TIMEOUT_S * 1000 / 3))
-        assert not (await ledger.reserve("a", charges, LEASE_S)).exceeded
+        assert not (await reserve(ledger, "a", charges, LEASE_S)).exceeded
         redis.execute_command("CLIENT PAUSE", round(TIMEOUT_S * 1000 * 3))
-        await fails(lambda: ledger.reserve("b", charges, LEASE_S), TIMEOUT_S + SLACK_S)
+        await fails(lambda: reserve(ledger, "b", charges, LEASE_S), TIMEOUT_S + SLACK_S)
     await recovered(ledger)
     await until(ledger, [MINUTE], [(0, 10)])
 
@@ -371,7 +371,7 @@ async def test_a_dead_redis_is_unavailable_and_used_again_once_it_is_back(
             await fails(operation, TIMEOUT_S + SLACK_S)
     server.start()
     await recovered(ledger)
-    receipt = await ledger.reserve("b", [Charge(MINUTE, 10, 10)], LEASE_S)
+    receipt = await reserve(ledger, "b", [Take(MINUTE, 10, 10)], LEASE_S)
     assert not receipt.exceeded
 
 
@@ -387,10 +387,10 @@ async def test_a_redis_that_dies_under_load_fails_all_in_time(ill: tuple[RedisSe
         while not done:
             turn += 1
             began = time.monotonic()
-            charges = [Charge(MINUTE, 1_000_000_000, 1), Charge(RUNNING, 1_000_000, 1)]
+            charges = [Take(MINUTE, 1_000_000_000, 1), Take(RUNNING, 1_000_000, 1)]
             try:
-                await ledger.reserve(f"{number}.{turn}", charges, LEASE_S)
-                await ledger.settle(f"{number}.{turn}", charges, [1, 0])
+                await reserve(ledger, f"{number}.{turn}", charges, LEASE_S)
+                await settle(ledger, f"{number}.{turn}", charges, [1, 0])
             except StoreUnavailable:
                 await asyncio.sleep(0)
             ended += 1
@@ -411,24 +411,24 @@ async def test_a_redis_that_dies_under_load_fails_all_in_time(ill: tuple[RedisSe
 
 async def test_a_full_redis_refuses_to_reserve_and_still_settles(ill: tuple[RedisServer, RedisLedger]) -> None:
     server, ledger = ill
-    charges = [Charge(MINUTE, 1_000, 0), Charge(MINUTE, 1_000, 40), Charge(EVER, 1_000, 40)]
-    await ledger.reserve("a", charges, LEASE_S)
+    charges = [Take(MINUTE, 1_000, 0), Take(MINUTE, 1_000, 40), Take(EVER, 1_000, 40)]
+    await reserve(ledger, "a", charges, LEASE_S)
     with Redis(port=server.port) as redis:
         redis.execute_command("CONFIG", "SET", "maxmemory", 1)
-        cause = await fails(lambda: ledger.reserve("b", charges, LEASE_S), TIMEOUT_S + SLACK_S)
+        cause = await fails(lambda: reserve(ledger, "b", charges, LEASE_S), TIMEOUT_S + SLACK_S)
         assert "OOM" in str(cause)
         assert amounts(await ledger.levels([MINUTE, EVER])) == [(0, 40), (0, 40)]
-        await ledger.settle("a", charges, [0, 7, 7])
+        await settle(ledger, "a", charges, [0, 7, 7])
         redis.execute_command("CONFIG", "SET", "maxmemory", 0)
     assert amounts(await ledger.levels([MINUTE, EVER])) == [(7, 0), (7, 0)]
-    assert not (await ledger.reserve("b", charges, LEASE_S)).exceeded
+    assert not (await reserve(ledger, "b", charges, LEASE_S)).exceeded
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 async def test_a_fail_over_is_followed_and_keeps_what_is_spent(tmp_path: Path, how: str) -> None:
     for name in ("master", "replica", "sentinel"):
         (tmp_path / name).mkdir()
-    charges = [Charge(MINUTE, 100, 40)]
+    charges = [Take(MINUTE, 100, 40)]
     with RedisServer(tmp_path / "master") as master, RedisServer(tmp_path / "replica", replica_of=master) as replica:
         with Redis(port=replica.port) as redis:
             wait_for(lambda: bool(redis.info("replication")["master_link_status"] == "up"))
@@ -437,17 +437,17 @@ async def test_a_fail_over_is_followed_and_keeps_what_is_spent(tmp_path: Path, h
                 wait_for(lambda: bool(redis.execute_command("SENTINEL", "REPLICAS", "ours")))
             async with opened(sentinel.url, timeout_s=TIMEOUT_S) as ledger:
                 await recovered(ledger)
-                await ledger.reserve("a", charges, LEASE_S)
-                await ledger.settle("a", charges, [30])
-                await ledger.reserve("b", charges, LEASE_S)
+                await reserve(ledger, "a", charges, LEASE_S)
+                await settle(ledger, "a", charges, [30])
+                await reserve(ledger, "b", charges, LEASE_S)
                 with Redis(port=master.port) as redis:
                     redis.wait(1, 5_000)
                 getattr(master, how)()
-                await fails(lambda: ledger.reserve("c", charges, LEASE_S), TIMEOUT_S + SLACK_S)
+                await fails(lambda: reserve(ledger, "c", charges, LEASE_S), TIMEOUT_S + SLACK_S)
                 await recovered(ledger)
                 assert amounts(await ledger.levels([MINUTE])) == [(30, 40)]
-                assert (await ledger.reserve("c", charges, LEASE_S)).exceeded == (0,)
-                await ledger.settle("b", charges, [40])
+                assert (await reserve(ledger, "c", charges, LEASE_S)).exceeded == (0,)
+                await settle(ledger, "b", charges, [40])
                 assert amounts(await ledger.levels([MINUTE])) == [(70, 0)]
 
 
@@ -455,11 +455,11 @@ async def test_a_fail_over_is_followed_and_keeps_what_is_spent(tmp_path: Path, h
 
 
 async def test_a_lease_that_ends_is_spent_in_full_by_the_servers_clock(server: RedisServer) -> None:
-    charges = [Charge(MINUTE, 1_000, 10), Charge(RUNNING, 1_000, 1), Charge(EVER, 1_000, 5)]
+    charges = [Take(MINUTE, 1_000, 10), Take(RUNNING, 1_000, 1), Take(EVER, 1_000, 5)]
     async with opened(server.url) as ledger:
-        await ledger.reserve("a", charges, 0.05)
+        await reserve(ledger, "a", charges, 0.05)
         await until(ledger, [charge.counter for charge in charges], [(10, 0), (0, 0), (5, 0)])
-        await ledger.settle("a", charges, [3, 1, 9])
+        await settle(ledger, "a", charges, [3, 1, 9])
         assert amounts(await ledger.levels([MINUTE, RUNNING, EVER])) == [(10, 0), (0, 0), (9, 0)]
 
 
@@ -468,11 +468,11 @@ async def test_a_guards_clock_that_steps_changes_nothing(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch, step_s: float
 ) -> None:
     async with opened(server.url) as ledger:
-        await ledger.reserve("a", [Charge(MINUTE, 100, 60)], LEASE_S)
-        await ledger.settle("a", [Charge(MINUTE, 100, 60)], [60])
+        await reserve(ledger, "a", [Take(MINUTE, 100, 60)], LEASE_S)
+        await settle(ledger, "a", [Take(MINUTE, 100, 60)], [60])
         now = SystemClock().time
         monkeypatch.setattr(time, "time", lambda: now() + step_s)
-        receipt = await ledger.reserve("b", [Charge(MINUTE, 100, 60)], LEASE_S)
+        receipt = await reserve(ledger, "b", [Take(MINUTE, 100, 60)], LEASE_S)
         assert receipt.exceeded == (0,)
         assert receipt.retry_after_s is not None
         assert 50 < receipt.retry_after_s <= 60
@@ -481,32 +481,32 @@ async def test_a_guards_clock_that_steps_changes_nothing(
 async def test_a_servers_clock_that_goes_back_frees_nothing_early_and_all_within_a_window(server: RedisServer) -> None:
     clock = FakeClock()
     clock.advance(86_400)
-    charges = [Charge(MINUTE, 100, 60)]
+    charges = [Take(MINUTE, 100, 60)]
     async with opened(server.url, clock=clock) as ledger:
-        await ledger.reserve("a", charges, LEASE_S)
-        await ledger.settle("a", charges, [60])
+        await reserve(ledger, "a", charges, LEASE_S)
+        await settle(ledger, "a", charges, [60])
         clock.advance(-3600)
-        assert (await ledger.reserve("b", charges, LEASE_S)).retry_after_s == 60
-        await ledger.reserve("c", [Charge(MINUTE, 100, 1)], 100)
+        assert (await reserve(ledger, "b", charges, LEASE_S)).retry_after_s == 60
+        await reserve(ledger, "c", [Take(MINUTE, 100, 1)], 100)
         clock.advance(59)
-        assert (await ledger.reserve("d", charges, LEASE_S)).exceeded == (0,)
-        await ledger.settle("c", [Charge(MINUTE, 100, 1)], [0])
+        assert (await reserve(ledger, "d", charges, LEASE_S)).exceeded == (0,)
+        await settle(ledger, "c", [Take(MINUTE, 100, 1)], [0])
         clock.advance(1)
         assert amounts(await ledger.levels([MINUTE])) == [(0, 0)]
 
 
 async def test_keys_are_gone_once_they_cannot_matter(server: RedisServer) -> None:
     day = Counter("user:alice", "tokens/1d", 86_400.0)
-    charges = [Charge(counter, 1_000, 10) for counter in (MINUTE, RUNNING, EVER, day)]
+    charges = [Take(counter, 1_000, 10) for counter in (MINUTE, RUNNING, EVER, day)]
     async with opened(server.url) as ledger:
-        await ledger.reserve("a", charges, LEASE_S)
+        await reserve(ledger, "a", charges, LEASE_S)
         assert ttls(server) == {
             **dict.fromkeys(names(MINUTE), range(90, 152)),
             **dict.fromkeys(names(RUNNING), range(30, 92)),
             **dict.fromkeys(names(EVER), range(-1, 0)),
             **dict.fromkeys(names(day), range(86_430, 86_492)),
         }
-        await ledger.settle("a", charges, [1, 0, 0, 1])
+        await settle(ledger, "a", charges, [1, 0, 0, 1])
         assert ttls(server) == {names(MINUTE)[0]: range(60, 122), names(day)[0]: range(86_400, 86_462)}
 
 
@@ -535,9 +535,9 @@ async def test_a_counter_stays_small_however_much_is_spent(server: RedisServer) 
     clock = FakeClock()
     async with opened(server.url, clock=clock) as ledger:
         for turn in range(600):
-            charges = [Charge(MINUTE, 1_000_000, 3)]
-            await ledger.reserve(f"{turn}", charges, LEASE_S)
-            await ledger.settle(f"{turn}", charges, [3])
+            charges = [Take(MINUTE, 1_000_000, 3)]
+            await reserve(ledger, f"{turn}", charges, LEASE_S)
+            await settle(ledger, f"{turn}", charges, [3])
             clock.advance(0.25)
         with Redis(port=server.port) as redis:
             assert len(redis.get(names(MINUTE)[0])) < 500
