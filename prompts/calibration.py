@@ -22,21 +22,21 @@ SHRUNK = 40
 HIGHEST = 0.95
 
 AFFIXES = (
-    (0.95, 0.94, 0.155),
-    (0.76, 0.58, 0.07),
-    (0.54, 0.47, 0.07),
-    (0.93, 0.77, 0.047),
-    (0.50, 0.38, 0.020),
-    (0.50, 0.46, 0.20),
-    (0.50, 0.35, 0.025),
-    (0.30, 0.15, 0.020),
+    (HIGHEST, 0.94, 0.155),
+    (HIGHEST, 0.58, 0.07),
+    (HIGHEST, 0.50, 0.07),
+    (HIGHEST, 0.77, 0.047),
+    (HIGHEST, 0.50, 0.020),
+    (HIGHEST, 0.46, 0.20),
+    (HIGHEST, 0.35, 0.025),
+    (HIGHEST, 0.15, 0.020),
 )
 """For each of `affixes.TESTS`, by length."""
 
 SPANS = (
-    (0.84, 0.95, 0.25),
-    (0.50, 0.50, 0.08),
-    (0.20, 0.08, 0.02),
+    (HIGHEST, 0.95, 0.25),
+    (HIGHEST, 0.50, 0.08),
+    (HIGHEST, 0.08, 0.02),
 )
 """For each of `spans.TESTS`, by length."""
 
@@ -44,11 +44,15 @@ WEIGHTS = (0.03, 0.02, 0.03, 0.05, 0.05, 0.15, 0.07, 0.05)
 """For each of `affixes.TESTS`."""
 
 FLOORS = {
-    "affix": (0.30, 0.15, 0.02),
-    "affix_25_6_0": (0.30, 0.15, 0.15),
-    "affix_60_3_0": (0.30, 0.15, 0.20),
-    "span": (0.20, 0.08, 0.02),
-    "span_40_6": (0.50, 0.50, 0.25),
+    "affix": (HIGHEST, 0.15, 0.02),
+    "affix_25_6_0": (HIGHEST, 0.50, 0.15),
+    "affix_25_12_0": (HIGHEST, 0.50, 0.02),
+    "affix_30_12_0": (HIGHEST, 0.50, 0.02),
+    "affix_40_3_20": (HIGHEST, 0.50, 0.02),
+    "affix_40_12_0": (HIGHEST, 0.50, 0.02),
+    "affix_60_3_0": (HIGHEST, 0.15, 0.20),
+    "span": (HIGHEST, 0.08, 0.02),
+    "span_40_6": (HIGHEST, 0.50, 0.25),
     "novelty": (0.55, 0.30, 0.15, 0.06),
     "brevity": (0.20, 0.20),
     "brevity_new": (0.05, 0.05),
@@ -58,7 +62,9 @@ FLOORS = {
 }
 """The least that is granted, by the name of a channel or its beginning.
 
-What three to six chains can raise has a high one: a dozen prompts of one form in a row are a habit.
+What three to six chains can raise has a high one: a dozen prompts of one form in a row are a habit. Under 12 tokens the
+words that people share are no evidence: a question of that length about one topic has no room for a template beside
+what it asks ("add … to my playlist"). Up to 23 tokens fewer than 60 bits are little: a few of a topic's own words.
 """
 
 MARGINS = {"affix": (2.5, 2.5, 1.5), "span": (2.5, 2.5, 1.5)}

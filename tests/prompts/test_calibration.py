@@ -43,3 +43,16 @@ def test_few_prompts_say_little_and_no_rate_is_a_certainty() -> None:
     place = OF.offsets[NOVELTY] + 3
     assert calibrated(OF, [session(2, 0, place)]).channels[NOVELTY].rates[3] == pytest.approx(MARGIN * 2 / 42)
     assert calibrated(OF, [session(5000, 0, place)]).channels[NOVELTY].rates[3] == HIGHEST
+
+
+def test_shared_words_of_short_prompts_are_no_evidence() -> None:
+    """A command in a hundred wordings shares its words in nearly every prompt, and is honest."""
+    shared = [
+        (channel, rates)
+        for channel, rates in zip(OF.channels, calibrated(OF, []).channels, strict=True)
+        if channel.name.startswith(("affix", "span"))
+    ]
+    assert len(shared) == 11
+    for shipped, least in shared:
+        assert shipped.rates[0] == least.rates[0] == HIGHEST
+        assert shipped.name.split("_")[1] not in {"25", "30", "40"} or least.rates[1] >= 0.5
