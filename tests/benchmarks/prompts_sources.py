@@ -14,7 +14,7 @@ from prompts.evidence import Channels, Evidence
 from prompts.scorer import Scorer
 from prompts.tokens import Tokens
 from prompts.window import Window
-from tests.benchmarks.prompts import DATA, HORIZON, MOST_HONEST, given, interval
+from tests.benchmarks.prompts import DATA, HORIZON, given, interval
 from tests.benchmarks.report import Report, Row
 from tests.prompts.corpora import Corpus
 from tests.prompts.sessions import HONEST, Session
@@ -28,6 +28,9 @@ SOURCES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "chats, tasks and dialogues": (TALK, (*(kind for kind in ASSISTANT if kind != "classroom"), *SUPPORT)),
 }
 """The kinds of sessions made of each source, and those with nothing of it."""
+
+MOST = 1000
+"""Sessions of a kind: 3,700 of a source without a flag bound the share by 0.1 %, with 95 % confidence."""
 
 Events = Sequence[Sequence[int]]
 
@@ -62,7 +65,7 @@ def run(seconds: int) -> list[Report]:
     sessions: dict[str, list[Events]] = {kind: [] for kind in HONEST}
     for kind, make in HONEST.items():
         until = time.monotonic() + seconds
-        while len(sessions[kind]) < MOST_HONEST and (len(sessions[kind]) < 5 or time.monotonic() < until):
+        while len(sessions[kind]) < MOST and (len(sessions[kind]) < 5 or time.monotonic() < until):
             sessions[kind].append(scored(make, *found, of, 7000 + len(sessions[kind])))
     rows = [_row(source, *kinds, sessions, of) for source, kinds in SOURCES.items()]
     return [Report("prompts: honest sessions of a source that was left out of calibration", rows)]
