@@ -30,6 +30,8 @@ ASKED: Any = {
     "max_tokens": 130,
 }
 
+TRIES, WORDS = 5, 50
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -60,18 +62,31 @@ def log10_p(cache: Path, text: str, tenant: str = "acme") -> float:
     return Detector(Vllm(), np.array([[key]], np.uint64)).document(tokens, alpha=1e-6)[0].log10_p
 
 
+async def told(client: openai.AsyncOpenAI, *, stream: bool) -> tuple[str, int]:
+    """A story, and how often it was asked for: now and then the model ends after a sentence."""
+    for asked in range(1, TRIES + 1):
+        if stream:
+            chunks = [chunk async for chunk in await client.chat.completions.create(**ASKED, stream=True)]
+            text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+        else:
+            text = (await client.chat.completions.create(**ASKED)).choices[0].message.content or ""
+        if len(text.split()) >= WORDS:
+            return text, asked
+    raise AssertionError(f"{TRIES} stories of under {WORDS} words")
+
+
 async def test_marked_text_detects_streamed_or_not_and_unmarked_text_does_not(served: Running, cache: Path) -> None:
     async with openai.AsyncOpenAI(base_url=served.v1, api_key=KEY, max_retries=0, timeout=60) as client:
-        whole = (await client.chat.completions.create(**ASKED)).choices[0].message.content or ""
-        chunks = [chunk async for chunk in await client.chat.completions.create(**ASKED, stream=True)]
-    streamed = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+        whole, first = await told(client, stream=False)
+        streamed, second = await told(client, stream=True)
     async with openai.AsyncOpenAI(base_url=served.v1, api_key=OTHER_KEY, max_retries=0, timeout=60) as client:
-        plain = (await client.chat.completions.create(**ASKED)).choices[0].message.content or ""
+        plain, unmarked = await told(client, stream=False)
     # Chance decides what is written: the bound is one that hardly a text of this length misses.
     assert log10_p(cache, whole) < -4
     assert log10_p(cache, streamed) < -4
     assert log10_p(cache, plain) > -4
     assert log10_p(cache, whole, "globex") > -4
-    lines = await served.audit.until(3)
-    assert [line.get("watermark_scheme") for line in lines] == ["gumbel-vllm", "gumbel-vllm", None]
+    lines = await served.audit.until(first + second + unmarked)
+    schemes = [line.get("watermark_scheme") for line in lines]
+    assert schemes == ["gumbel-vllm"] * (first + second) + [None] * unmarked
     assert lines[0]["watermark_tokens"] == lines[0]["output_tokens"] > 0
