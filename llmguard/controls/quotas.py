@@ -11,7 +11,7 @@ from llmguard.clock import Clock
 from llmguard.control import Step
 from llmguard.counters import Counters
 from llmguard.errors import Denial
-from llmguard.exchange import Exchange, Outcome
+from llmguard.exchange import Exchange, Outcome, Principal
 from llmguard.metrics import Metrics
 from llmguard.quota.challenge import CHALLENGE, LIFETIME_S, Challenges
 from llmguard.quota.degrade import degraded
@@ -112,7 +112,7 @@ class Quotas(Step):
             return exchange
         try:
             held = plan.held
-            receipt = await self._holdings.reserve(exchange.id, held.charges, held.held, plan.about)
+            receipt = await self._holdings.reserve(exchange.id, held.charges, held.amounts, plan.about)
             if receipt.exceeded and self._modes(plan, receipt) == {"degrade"}:
                 cheaper = degraded(plan.exchange, self._models, self._upstreams)
                 if cheaper is not None:
@@ -120,7 +120,7 @@ class Quotas(Step):
                     if less is None:  # no limit holds for it
                         return cheaper
                     plan, held = less, less.held
-                    receipt = await self._holdings.reserve(exchange.id, held.charges, held.held, less.about)
+                    receipt = await self._holdings.reserve(exchange.id, held.charges, held.amounts, less.about)
         except StoreUnavailable:
             return Denial("store_unavailable", retry_after_s=1.0)
         return self._denied(plan, receipt) if receipt.exceeded else self._held(plan, receipt)
@@ -158,7 +158,7 @@ class Quotas(Step):
             return None
         who, model = exchange.principal, exchange.model
         applied = self._rules.of(who.policy, exchange.endpoint.name, model)
-        about = subject(who.key) if applied.watched and who.key else None
+        about = _about(applied, who)
         if not applied.rules and about is None:
             return None
         counter = self._counters.of(model)
@@ -181,7 +181,7 @@ class Quotas(Step):
         """What a request to a service would hold, which has its texts embedded by the similarity model."""
         who, name = exchange.principal, self._similarity
         applied = self._rules.of(who.policy, exchange.endpoint.name, name)
-        about = subject(who.key) if applied.watched and who.key else None
+        about = _about(applied, who)
         if not applied.rules and about is None:
             return None
         given = 0
@@ -214,8 +214,7 @@ class Quotas(Step):
         if solved is not None or self._observe:
             charges = self._forced(applied.rules, charges, solved)
         if solved is not None:
-            # One use: the challenge is a quota of one request, for longer than it is valid. It is used by one that was
-            # served.
+            # The challenge is a quota of one request, for longer than it is valid; who is not served has not used it.
             exchange, amounts = replace(exchange, solved=True), (*amounts, 1)
             charges = (*charges, Charge(Counter(f"challenge:{solved}", "uses", 2.0 * LIFETIME_S), 1))
             pick = picker([*(rule.place for rule in applied.rules), MEASURES.index("requests")])
@@ -283,6 +282,11 @@ class Quotas(Step):
 
     def _modes(self, plan: Plan, receipt: Receipt) -> set[str]:
         return {plan.rules[place].on_exceed for place in receipt.exceeded if place < len(plan.rules)}
+
+
+def _about(applied: Applied, who: Principal) -> str | None:
+    """Whose standing is to be read; None where prompts are not watched, or nobody asks."""
+    return subject(who.key) if applied.watched and who.key else None
 
 
 async def _counted(counter: TokenCounter, request: ModelRequest | PoolingRequest, model: str, body_bytes: int) -> int:

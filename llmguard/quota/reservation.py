@@ -20,7 +20,7 @@ class Reservation(msgspec.Struct):
     """
 
     charges: Charges
-    held: Sequence[int]
+    amounts: Sequence[int]
     pick: Callable[[Sequence[int]], tuple[int, ...]]
     needs: Needs
     kept: list[str] | None = None
@@ -29,12 +29,12 @@ class Reservation(msgspec.Struct):
 
     def spent(self, taken: Amounts) -> Sequence[int]:
         """What is spent of each charge, for these amounts that were taken."""
-        amounts = self.pick(taken)
+        spent = self.pick(taken)
         if self.weight == 1:
-            return amounts
+            return spent
         return [
             amount if charge.counter.level else max(amount, min(amount * self.weight, max(held, amount)))
-            for amount, held, charge in zip(amounts, self.held, self.charges, strict=True)
+            for amount, held, charge in zip(spent, self.amounts, self.charges, strict=True)
         ]
 
     def relay(self, event: Event) -> None:
