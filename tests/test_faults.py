@@ -17,7 +17,7 @@ from tests.serving import Running, http, running, tree
 
 pytestmark = pytest.mark.anyio
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 0.5
 SOON_S = 1.0
 """What a bound may take beyond its time, on a busy machine."""
 
