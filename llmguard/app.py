@@ -41,7 +41,6 @@ from llmguard.keys import derive, pepper
 from llmguard.metrics import Metrics
 from llmguard.pace import Pace
 from llmguard.quota.challenge import Challenges
-from llmguard.quota.holdings import Holdings
 from llmguard.recollection import Recollection
 from llmguard.risk.build import build_desk, webhook_of
 from llmguard.risk.desk import Desk
@@ -97,7 +96,6 @@ class App:
         self._metrics = metrics
         self._secret = settings.secret.get_secret_value().encode()
         self._ledger = ledger_of(settings.store, store, clock)
-        self._holdings = Holdings(self._ledger, clock)
         self._challenges = Challenges(derive(self._secret, "challenges"), clock, secrets.randbelow)
         self._standings = Standings()
         self._meanwhile = Meanwhile()
@@ -234,7 +232,7 @@ class App:
             if message["type"] == "lifespan.startup":
                 self._start(self._generation.upstreams.values())
                 self._spawn(self._generation.counters.start())
-                self._spawn(self._holdings.keep())
+                self._spawn(self._ledger.keep())
                 self._spawn(self._similarity.keep())
                 if self._desk is not None:
                     self._spawn(self._desk.run())
@@ -362,12 +360,12 @@ class App:
             Models(catalogue, upstreams),
             Sampling(self._samples(settings), settings.samples.share if settings.samples else 0.0, chance),
             Embeddings(settings, derive(self._secret, "embeddings")),
-            Decoding(settings, self._holdings),
+            Decoding(settings, self._ledger),
             Watermark(settings, self._tenant_keys, chance),
             Provenance(self._recollection),
             Quotas(
                 settings,
-                self._holdings,
+                self._ledger,
                 self._challenges,
                 upstreams,
                 counters,
@@ -377,7 +375,7 @@ class App:
                 self._clock,
             ),
             Prompts(settings, self._desk, self._standings, self._meanwhile, self._challenges, upstreams, self._clock),
-            Scores(settings, derive(self._secret, "scores"), self._holdings, self._meanwhile),
+            Scores(settings, derive(self._secret, "scores"), self._ledger, self._meanwhile),
             Obfuscation(secrets.token_hex),
             Logits(derive(self._secret, "logits")),
             Hygiene(derive(self._secret, "tool-call-ids")),

@@ -12,10 +12,9 @@ from llmguard.decoding.engines import Defaults, Engine, engine_of
 from llmguard.decoding.verdict import Changes, spends, verdict
 from llmguard.errors import Denial
 from llmguard.exchange import Exchange
-from llmguard.quota.holdings import Holdings
 from llmguard.settings import Settings
 from llmguard.settings_policies import Decoding as Floors
-from llmguard.store.ledger import Charge, Counter
+from llmguard.store.ledger import Charge, Counter, Ledger
 from llmguard.store.store import StoreUnavailable
 
 HEADER: Final = b"x-llmguard-decoding"
@@ -36,11 +35,11 @@ class Decoding(Step):
     `x-llmguard-decoding`. `mode: observe` notes what would be refused or changed, and changes nothing.
     """
 
-    def __init__(self, settings: Settings, holdings: Holdings) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._observe = settings.mode == "observe"
         self._default = Floors()
         self._rows = {name: _row(settings, name) for name in settings.models}
-        self._holdings = holdings
+        self._ledger = ledger
 
     async def admit(self, exchange: Exchange) -> Exchange | Denial:
         """Give the request back as it may be sent, or refuse it with the parameter at fault."""
@@ -75,9 +74,9 @@ class Decoding(Step):
         amounts = 1, len(tokens)
         ident = f"{exchange.id}:bias"
         try:
-            receipt = await self._holdings.reserve(ident, charges, amounts)
+            receipt = await self._ledger.reserve(ident, charges, amounts)
             if not receipt.exceeded:
-                await self._holdings.settle(ident, amounts)
+                await self._ledger.settle(ident, amounts)
         except StoreUnavailable:
             return Denial("store_unavailable", retry_after_s=1.0)
         if not receipt.exceeded or 0 in receipt.exceeded:

@@ -15,7 +15,6 @@ from llmguard.exchange import Exchange, Outcome, Principal
 from llmguard.metrics import Metrics
 from llmguard.quota.challenge import CHALLENGE, LIFETIME_S, Challenges
 from llmguard.quota.degrade import degraded
-from llmguard.quota.holdings import Holdings
 from llmguard.quota.needs import (
     COMPLETION_TOKENS,
     Needs,
@@ -36,7 +35,7 @@ from llmguard.risk.response import reply
 from llmguard.risk.standing import NORMAL, Standings, subject
 from llmguard.settings import Settings
 from llmguard.settings_policies import Decoding, Outputs
-from llmguard.store.ledger import Charge, Charges, Counter, Receipt
+from llmguard.store.ledger import Charge, Charges, Counter, Ledger, Receipt
 from llmguard.store.store import StoreUnavailable
 from llmguard.upstreams.upstream import TokenCounter, Upstream
 from llmguard.wire.answer import Event
@@ -53,6 +52,21 @@ INLINE_BYTES: Final = 16_384
 TOKENS_AT, INPUT_AT, OUTPUT_AT, CREDITS_AT = (
     MEASURES.index(name) for name in ("tokens", "input_tokens", "output_tokens", "credits")
 )
+
+
+class Priced(msgspec.Struct, frozen=True, gc=False):
+    """What of a request has a price: `sent`, under an upstream's name for the model, of `bound` tokens at most.
+
+    `counter` counts them exactly, where it is here. `scores` is how many a service's answer tells at most; `about` is
+    whose standing is read along.
+    """
+
+    sent: ModelRequest | PoolingRequest
+    bound: int
+    counter: TokenCounter | None
+    applied: Applied
+    about: str | None
+    scores: int | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +96,7 @@ class Quotas(Step):
     def __init__(
         self,
         settings: Settings,
-        holdings: Holdings,
+        ledger: Ledger,
         challenges: Challenges,
         upstreams: Mapping[str, Upstream],
         counters: Counters,
@@ -96,7 +110,7 @@ class Quotas(Step):
         self._prices = Prices.of(settings.credits)
         self._similarity = settings.similarity_model or ""
         self._observe = settings.mode == "observe"
-        self._holdings = holdings
+        self._ledger = ledger
         self._challenges = challenges
         self._upstreams = upstreams
         self._counters = counters
@@ -107,23 +121,26 @@ class Quotas(Step):
 
     async def admit(self, exchange: Exchange) -> Exchange | Denial:
         """Hold what the request may take, or say when to come back."""
-        plan = await self._plan(exchange)
-        if plan is None:
-            return exchange
-        try:
+        asked = exchange
+        while True:
+            priced = self._priced(asked)
+            if priced is None:
+                return asked
+            given = priced.bound if priced.counter is None else await self._counted(asked, priced.counter, priced)
+            plan = self._plan(asked, priced, given)
             held = plan.held
-            receipt = await self._holdings.reserve(exchange.id, held.charges, held.amounts, plan.about)
-            if receipt.exceeded and self._modes(plan, receipt) == {"degrade"}:
+            try:
+                receipt = await self._ledger.reserve(asked.id, held.charges, held.amounts, plan.about)
+            except StoreUnavailable:
+                return Denial("store_unavailable", retry_after_s=1.0)
+            if not receipt.exceeded:
+                return self._held(plan, receipt)
+            cheaper = None
+            if asked is exchange and self._modes(plan, receipt) == {"degrade"}:
                 cheaper = degraded(plan.exchange, self._models, self._upstreams)
-                if cheaper is not None:
-                    less = await self._plan(cheaper)
-                    if less is None:  # no limit holds for it
-                        return cheaper
-                    plan, held = less, less.held
-                    receipt = await self._holdings.reserve(exchange.id, held.charges, held.amounts, less.about)
-        except StoreUnavailable:
-            return Denial("store_unavailable", retry_after_s=1.0)
-        return self._denied(plan, receipt) if receipt.exceeded else self._held(plan, receipt)
+            if cheaper is None:
+                return self._denied(plan, receipt)
+            asked = cheaper
 
     def release(self, exchange: Exchange, event: Event) -> Event:
         """Count what is relayed."""
@@ -143,67 +160,49 @@ class Quotas(Step):
         if outcome.scores is not None and not outcome.code:
             told = min(need.credits, outcome.scores * self._prices.score)
             taken = (*taken[:CREDITS_AT], told, *taken[CREDITS_AT + 1 :])
-        await self._holdings.settle(exchange.id, held.spent(taken))
+        await self._ledger.settle(exchange.id, held.spent(taken))
         self._metrics.settled(need.input_tokens, need.output_tokens, taken[INPUT_AT], taken[OUTPUT_AT])
 
     # --- what a request would hold ---------------------------------------------------------
 
-    async def _plan(self, exchange: Exchange) -> Plan | None:
+    def _priced(self, exchange: Exchange) -> Priced | None:
         """None where no limit holds and nothing is watched, or nothing is asked that has a price."""
         if exchange.endpoint.weight is not None:
-            return await self._weighed(exchange, exchange.endpoint.weight(exchange.asked))
-        request, pooling, target = exchange.request, exchange.pooling, exchange.target
-        sent = pooling if request is None else request
-        if sent is None or target is None:
+            return self._weighed(exchange, exchange.endpoint.weight(exchange.asked))
+        sent, who, model = exchange.request or exchange.pooling, exchange.principal, exchange.model
+        if sent is None or exchange.target is None:
             return None
-        who, model = exchange.principal, exchange.model
         applied = self._rules.of(who.policy, exchange.endpoint.name, model)
         about = _about(applied, who)
         if not applied.rules and about is None:
             return None
-        counter = self._counters.of(model)
-        size = exchange.body_bytes
-        given = input_bound(sent, size) if counter is None else await _counted(counter, sent, target.model, size)
-        if request is not None:
-            most, candidates = cap(request), 1
-            if most is None and applied.rules:
-                most = self._cap(exchange, request, applied.rules, given)
-                request = capped(request, most)
-            if exchange.marks is not None:
-                given = max(given, exchange.marks.input_bound(given, most or 0))
-                candidates = exchange.marks.candidates
-            need = needs(request, given, most or 0, self._prices, candidates)
-        elif pooling is not None:
-            need = pooling_needs(pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
-        return self._planned(exchange, request, applied, need, about, keep=counter is not None)
+        return Priced(sent, input_bound(sent, exchange.body_bytes), self._counters.of(model), applied, about)
 
-    async def _weighed(self, exchange: Exchange, weight: Weight) -> Plan | None:
-        """What a request to a service would hold, which has its texts embedded by the similarity model."""
+    def _weighed(self, exchange: Exchange, weight: Weight) -> Priced | None:
+        """The price of a request to a service, which has its texts embedded by the similarity model."""
         who, name = exchange.principal, self._similarity
         applied = self._rules.of(who.policy, exchange.endpoint.name, name)
         about = _about(applied, who)
         if not applied.rules and about is None:
             return None
-        given = 0
-        request = EmbeddingRequest(model=name, input=list(weight.texts))
-        if weight.texts and (target := self._models.get(name)) is not None:
-            counter, size = self._counters.of(name), exchange.body_bytes
-            given = (
-                input_bound(request, size) if counter is None else await _counted(counter, request, target.model, size)
-            )
-        need = Needs(request, given, 0, weight.scores * self._prices.score)
-        return self._planned(exchange, None, applied, need, about, keep=False)
+        sent = EmbeddingRequest(model=name, input=list(weight.texts))
+        if not weight.texts or name not in self._models:
+            return Priced(sent, 0, None, applied, about, weight.scores)
+        bound = input_bound(sent, exchange.body_bytes)
+        return Priced(sent, bound, self._counters.of(name), applied, about, weight.scores)
 
-    def _planned(
-        self,
-        exchange: Exchange,
-        request: ModelRequest | None,
-        applied: Applied,
-        need: Needs,
-        about: str | None,
-        *,
-        keep: bool,
-    ) -> Plan:
+    async def _counted(self, exchange: Exchange, counter: TokenCounter, priced: Priced) -> int:
+        """The tokens of the input, or a bound of them; they are counted under the upstream's name for the model."""
+        name = exchange.model if priced.scores is None else self._similarity
+        named = replace(priced.sent, model=self._models[name].model)
+        inline = exchange.body_bytes <= INLINE_BYTES
+        counted = counter.prompt(named) if inline else await asyncio.to_thread(counter.prompt, named)
+        return priced.bound if counted is None else counted
+
+    def _plan(self, exchange: Exchange, priced: Priced, given: int) -> Plan:
+        """What a request would hold whose input has so many tokens."""
+        applied, about = priced.applied, priced.about
+        request, need = self._needs(exchange, priced, given)
         charges, amounts, pick = applied.charges(exchange.principal), applied.pick(need.amounts), applied.pick
         weight = 1 if about is None else self._multiple(exchange)
         if weight > 1:
@@ -218,8 +217,24 @@ class Quotas(Step):
             exchange, amounts = replace(exchange, solved=True), (*amounts, 1)
             charges = (*charges, Charge(Counter(f"challenge:{solved}", "uses", 2.0 * LIFETIME_S), 1))
             pick = picker([*(rule.place for rule in applied.rules), MEASURES.index("requests")])
-        held = Reservation(charges, amounts, pick, need, [] if keep else None, weight)
+        held = Reservation(charges, amounts, pick, need, [] if request is not None and priced.counter else None, weight)
         return Plan(exchange, request, applied, held, about)
+
+    def _needs(self, exchange: Exchange, priced: Priced, given: int) -> tuple[ModelRequest | None, Needs]:
+        """The request with the cap that it is sent with, and its bounds."""
+        request = exchange.request
+        if exchange.pooling is not None:
+            return None, pooling_needs(exchange.pooling, given, self._prices, exchange.policy.outputs or NO_OUTPUTS)
+        if request is None:
+            return None, Needs(priced.sent, given, 0, (priced.scores or 0) * self._prices.score)
+        most, candidates = cap(request), 1
+        if most is None and priced.applied.rules:
+            most = self._cap(exchange, request, priced.applied.rules, given)
+            request = capped(request, most)
+        if exchange.marks is not None:
+            given = max(given, exchange.marks.input_bound(given, most or 0))
+            candidates = exchange.marks.candidates
+        return request, needs(request, given, most or 0, self._prices, candidates)
 
     def _multiple(self, exchange: Exchange) -> int:
         """What the spending of a key is multiplied by, by what was last heard of it here."""
@@ -287,14 +302,6 @@ class Quotas(Step):
 def _about(applied: Applied, who: Principal) -> str | None:
     """Whose standing is to be read; None where prompts are not watched, or nobody asks."""
     return subject(who.key) if applied.watched and who.key else None
-
-
-async def _counted(counter: TokenCounter, request: ModelRequest | PoolingRequest, model: str, body_bytes: int) -> int:
-    """The tokens of the input, or a bound of them; they are counted under the upstream's name for the model."""
-    named = replace(request, model=model)
-    inline = body_bytes <= INLINE_BYTES
-    counted = counter.prompt(named) if inline else await asyncio.to_thread(counter.prompt, named)
-    return input_bound(request, body_bytes) if counted is None else counted
 
 
 def _code(past: Sequence[Rule]) -> str:

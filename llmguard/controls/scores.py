@@ -10,18 +10,17 @@ from llmguard.exchange import Exchange
 from llmguard.outputs.noise import Noise
 from llmguard.outputs.privacy import held
 from llmguard.outputs.scores import Reduction, likeliest, told
-from llmguard.quota.holdings import Holdings
 from llmguard.quota.once import spent_once
 from llmguard.risk.meanwhile import Meanwhile
 from llmguard.settings import Settings
 from llmguard.settings_policies import LabelPrivacy, Outputs
-from llmguard.store.ledger import Counter, Receipt
+from llmguard.store.ledger import Counter, Ledger, Receipt
 from llmguard.store.store import StoreUnavailable
 from llmguard.wire.pooling import Classifications, ClassifyRequest, PoolingAnswer, texts
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class Budget:
     """What a user's private labels are charged to: `most` of them, in the counter `measure`."""
 
     most: int
@@ -37,9 +36,9 @@ class Scores(Step):
     where a budget is used up.
     """
 
-    def __init__(self, settings: Settings, key: bytes, holdings: Holdings, meanwhile: Meanwhile) -> None:
+    def __init__(self, settings: Settings, key: bytes, ledger: Ledger, meanwhile: Meanwhile) -> None:
         self._observe = settings.mode == "observe"
-        self._holdings = holdings
+        self._ledger = ledger
         self._meanwhile = meanwhile
         # One key for each model behind, so that nothing is learnt from its other public names.
         self._keys = {
@@ -49,22 +48,22 @@ class Scores(Step):
         outputs = {name: policy.outputs or Outputs() for name, policy in settings.policies.items()}
         self._default = _reduction(Outputs())
         self._reductions = {name: _reduction(found) for name, found in outputs.items()}
-        self._ledgers = {name: _ledger(found.privacy) for name, found in outputs.items() if found.privacy is not None}
+        self._budgets = {name: _budget(found.privacy) for name, found in outputs.items() if found.privacy is not None}
 
     async def admit(self, exchange: Exchange) -> Exchange | Denial:
         """Charge the texts whose labels this user has not been told."""
-        request, ledger = exchange.pooling, self._ledgers.get(exchange.principal.policy)
-        if ledger is None or not isinstance(request, ClassifyRequest):
+        request, budget = exchange.pooling, self._budgets.get(exchange.principal.policy)
+        if budget is None or not isinstance(request, ClassifyRequest):
             return exchange
-        budget = Counter(f"user:{exchange.principal.user}", ledger.measure, ledger.every_s)
+        counter = Counter(f"user:{exchange.principal.user}", budget.measure, budget.every_s)
         digests = [self._digest(exchange.model, text) for text in texts(request)]
         try:
             receipt = await spent_once(
-                self._holdings, f"{exchange.id}:labels", budget, ledger.most, digests, forced=self._observe
+                self._ledger, f"{exchange.id}:labels", counter, budget.most, digests, forced=self._observe
             )
         except StoreUnavailable:
             return Denial("store_unavailable", retry_after_s=1.0)
-        return exchange if receipt is None else _used_up(ledger, receipt)
+        return exchange if receipt is None else _used_up(budget, receipt)
 
     def reduce(self, exchange: Exchange, answer: PoolingAnswer) -> PoolingAnswer:
         """Tell of each text what may be told; raises ValueError for an answer that is none."""
@@ -97,14 +96,14 @@ def _reduction(outputs: Outputs) -> Reduction:
     return Reduction(outputs.scores, outputs.top_k, outputs.smoothing, epsilon)
 
 
-def _ledger(privacy: LabelPrivacy) -> Ledger:
+def _budget(privacy: LabelPrivacy) -> Budget:
     every = "ever" if privacy.every is None else f"{privacy.every:g}"
     measure = f"labels:{privacy.epsilon:g}:{every}"
-    return Ledger(held(privacy.epsilon, privacy.budget, privacy.delta), privacy.every, measure)
+    return Budget(held(privacy.epsilon, privacy.budget, privacy.delta), privacy.every, measure)
 
 
-def _used_up(ledger: Ledger, receipt: Receipt) -> Denial:
-    every = "" if ledger.every_s is None else f" every {ledger.every_s:g}s"
-    message = f"Limit reached: {ledger.most} labels of different texts per user{every}."
+def _used_up(budget: Budget, receipt: Receipt) -> Denial:
+    every = "" if budget.every_s is None else f" every {budget.every_s:g}s"
+    message = f"Limit reached: {budget.most} labels of different texts per user{every}."
     wait = receipt.retry_after_s
     return Denial("insufficient_quota", message, "input", retry_after_s=wait, hopeless=wait is None)

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
-from llmguard.quota.holdings import Holdings
-from llmguard.store.ledger import Charge, Counter, Receipt
+from llmguard.store.ledger import Charge, Counter, Ledger, Receipt
 
 
 async def spent_once(
-    holdings: Holdings, id: str, budget: Counter, limit: int, things: Iterable[str], *, forced: bool = False
+    ledger: Ledger, id: str, budget: Counter, limit: int, things: Iterable[str], *, forced: bool = False
 ) -> Receipt | None:
     """Charge 1 for each of the `things` that its subject has not paid for; None where all of them are paid for then.
 
@@ -18,9 +17,9 @@ async def spent_once(
     while left:
         marks = [Charge(Counter(budget.subject, f"{budget.measure}:{name}", budget.every_s), 1) for name in left]
         amounts = (*(1 for _ in left), len(left))
-        receipt = await holdings.reserve(id, (*marks, Charge(budget, limit, forced)), amounts)
+        receipt = await ledger.reserve(id, (*marks, Charge(budget, limit, forced)), amounts)
         if not receipt.exceeded:
-            await holdings.settle(id, amounts)
+            await ledger.settle(id, amounts)
             return None
         paid = {place for place in receipt.exceeded if place < len(left)}
         if not paid:

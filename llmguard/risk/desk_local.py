@@ -47,7 +47,7 @@ class LocalDesk:
         """Judge prompts."""
         for place, sight in enumerate(sights, 1):
             if not self._watch.knows(sight.key):
-                noted = await self._ledger.reserve("", (), (), 0.0, subject(sight.key))
+                noted = await self._ledger.reserve("", (), (), subject(sight.key))
                 self._watch.meet(sight, standing_of(noted.note))
             change = self._watch.see(sight)
             self._metrics.prompt_seen(sight.ids != b"")

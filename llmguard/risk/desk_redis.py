@@ -138,7 +138,7 @@ class RedisDesk:
         return replace(report, state=state, pinned=standing.pinned is not None, strikes=standing.strikes)
 
     async def _standing(self, key: str) -> Standing:
-        return standing_of((await self._ledger.reserve("", (), (), 0.0, subject(key))).note)
+        return standing_of((await self._ledger.reserve("", (), (), subject(key))).note)
 
     async def _note(self, key: str, standing: Standing) -> None:
         note = note_of(standing)

@@ -157,7 +157,7 @@ class Worker:
             start = f"({entries[-1][0].decode()}"
             await asyncio.sleep(0)
         for key in keys:
-            noted = await self._ledger.reserve("", (), (), 0.0, subject(key))
+            noted = await self._ledger.reserve("", (), (), subject(key))
             self._watch.adopt(key, standing_of(noted.note), self._clock.time())
         if keys:
             log.info("part %d was rebuilt for %d keys", part, len(keys))
@@ -212,7 +212,7 @@ class Worker:
         if told is None and entry.order is not None:
             told = nothing_from(entry.order.holder, entry.order.at)
         if told is not None and not self._watch.knows(told.key):
-            noted = await self._ledger.reserve("", (), (), 0.0, subject(told.key))
+            noted = await self._ledger.reserve("", (), (), subject(told.key))
             self._watch.meet(told, standing_of(noted.note))
         if entry.order is not None:
             return self._obey(entry.order)

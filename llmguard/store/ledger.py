@@ -7,8 +7,8 @@ interval after a pause. The price is memory, bounded by putting spends together:
 `every_s` / RESOLUTION late, never early.
 
 What a request may spend is reserved before it and counts until it is settled; what it did spend counts from the
-settlement on. A reservation whose holder dies ends with its lease, and is then spent in full; of a level, such as
-running requests, nothing is ever spent: what is reserved of it is free again.
+settlement on. What a guard that dies had reserved is spent in full; of a level, such as running requests, nothing is
+ever spent: what was reserved of it is free again.
 """
 
 from collections.abc import Sequence
@@ -78,27 +78,24 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 class Ledger(Protocol):
     """The counters. Every method is atomic over all that it is given, and raises `StoreUnavailable`."""
 
-    async def reserve(
-        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
-    ) -> Receipt:
-        """Hold the amounts, each ≥ 0, of all charges under `id` for `lease_s` seconds, or none of them.
+    async def reserve(self, id: str, charges: Charges, amounts: Sequence[int], about: str | None = None) -> Receipt:
+        """Hold the amounts, each ≥ 0, of all charges under `id` until they are settled here, or none of them.
 
         An amount fits where spent + reserved + amount ≤ limit. An amount of 0 always fits. In the same moment the note
         on the subject `about` is read.
         """
         ...
 
-    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
+    async def settle(self, id: str, actual: Sequence[int]) -> None:
         """End a reservation: what was really spent, in the order of its charges, counts from now on.
 
-        Where the lease had ended the amounts are spent already: then only what goes beyond them is added, and
-        nothing is given back, so that a late end never changes a newer window. A second settlement changes nothing
-        (but what goes beyond the amounts). Where it raises, the ledger goes on trying: nobody need ask again.
+        Where nothing is held under `id` it does nothing. It does not raise `StoreUnavailable`: where the store fails
+        the ledger goes on trying, and nobody need ask again.
         """
         ...
 
-    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
-        """Let a reservation that is still held last `lease_s` from now."""
+    async def keep(self) -> None:
+        """Let what is held here last, however long it is held: runs as long as the guard does."""
         ...
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:

@@ -25,8 +25,8 @@ LONG_S: Final = 3600.0
 """From this length on, a window outlives the process where the store has a file."""
 
 Windows: TypeAlias = list[Kept]
-Reservation: TypeAlias = tuple[Windows, Charges, Sequence[int], float]
-"""The windows of the charges, the charges, what is held of each, and the end of the lease."""
+Reservation: TypeAlias = tuple[Windows, Sequence[int]]
+"""The windows of the charges, and what is held of each."""
 
 
 class LocalLedger:
@@ -47,17 +47,12 @@ class LocalLedger:
         self._came = 0
         self._sets: dict[Charges, Windows] = {}
         self._held: dict[str, Reservation] = {}
-        self._lease_ends = inf
         self._notes: dict[str, tuple[str, float]] = {}
         self._notes_before_sweep = GENERATION
 
-    async def reserve(
-        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
-    ) -> Receipt:
+    async def reserve(self, id: str, charges: Charges, amounts: Sequence[int], about: str | None = None) -> Receipt:
         """Hold all amounts or none; one reservation that is asked for twice is held once."""
         now = self._monotonic() + self._offset
-        if now >= self._lease_ends:
-            self._end_leases(now)
         durable = self._durable
         if durable:
             durable.check()
@@ -77,25 +72,18 @@ class LocalLedger:
                 over = True
         if over and (exceeded := _exceeded(charges, amounts, left)):
             return self._refuse(windows, charges, amounts, exceeded, now, note)
-        ends = now + lease_s
-        self._held[id] = windows, charges, amounts, ends
-        if ends < self._lease_ends:
-            self._lease_ends = ends
+        self._held[id] = windows, amounts
         if durable:
             durable.mark_saved(windows)
         return Receipt(left, (), None, note) if 0 not in amounts else _receipt(windows, charges, now, note)
 
-    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
+    async def settle(self, id: str, actual: Sequence[int]) -> None:
         """Spend what was really used, now, and let go of the rest."""
-        now = self._monotonic() + self._offset
-        if now >= self._lease_ends:
-            self._end_leases(now)
         held = self._held.pop(id, None)
         if held is None:
-            beyond = [max(0, used - amount) for used, amount in zip(actual, amounts, strict=True)]
-            self._spend(self._set(charges, now), beyond, now)
             return
-        for window, amount, used in zip(held[0], held[2], actual, strict=True):
+        now = self._monotonic() + self._offset
+        for window, amount, used in zip(*held, actual, strict=True):
             window.reserved -= amount
             if window.saved:
                 self._mark(window)
@@ -104,28 +92,20 @@ class LocalLedger:
                     window.spent += used
                     window.gone = now + window.every_s
                 else:
-                    self._spend((window,), (used,), now)
+                    self._spend(window, used, now)
 
-    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
-        """Give a reservation that is held a new end."""
-        now = self._monotonic() + self._offset
-        self._end_leases(now)
-        held = self._held.get(id)
-        if held is not None:
-            self._held[id] = (*held[:3], now + lease_s)
-            self._lease_ends = min(self._lease_ends, now + lease_s)
+    async def keep(self) -> None:
+        """Nothing to do: what is held here ends with its process."""
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """How they stand now."""
         now = self._monotonic() + self._offset
-        self._end_leases(now)
         found = [_level(self._window(counter), now) for counter in counters]
         self._move(now)
         return found
 
     async def reset(self, counters: Sequence[Counter]) -> None:
         """Empty the windows."""
-        self._end_leases(self._monotonic() + self._offset)
         for window in [self._window(counter) for counter in counters]:
             window.clear()
             if window.saved:
@@ -134,7 +114,6 @@ class LocalLedger:
     async def grant(self, counter: Counter, amount: int) -> None:
         """Spend a negative amount."""
         now = self._monotonic() + self._offset
-        self._end_leases(now)
         window = self._window(counter)
         window.grant(amount, now)
         if window.saved:
@@ -179,29 +158,12 @@ class LocalLedger:
             retry_after_s = None
         return replace(_receipt(windows, charges, now, note), exceeded=exceeded, retry_after_s=retry_after_s)
 
-    def _spend(self, windows: Sequence[Kept], amounts: Sequence[int], now: float) -> None:
-        for window, amount in zip(windows, amounts, strict=True):
-            # A charge of nothing does not keep its counter from the shelf.
-            current = self._window(window.counter) if window.shelved else window
-            if amount:
-                current.spend(amount, now)
-                if current.saved:
-                    self._mark(current)
-
-    def _end_leases(self, now: float) -> None:
-        """Spend in full, each at its end, the reservations whose leases are over.
-
-        `_lease_ends` is a lower bound of all ends, so what they spend is always the latest in its window.
-        """
-        if now < self._lease_ends:
-            return
-        for ends, id in sorted((held[3], id) for id, held in self._held.items() if held[3] <= now):
-            windows, charges, amounts, _ = self._held.pop(id)
-            for window, amount in zip(windows, amounts, strict=True):
-                window.reserved -= amount
-            spent = [0 if charge.counter.level else n for charge, n in zip(charges, amounts, strict=True)]
-            self._spend(windows, spent, ends)
-        self._lease_ends = min((held[3] for held in self._held.values()), default=inf)
+    def _spend(self, window: Kept, amount: int, now: float) -> None:
+        # A charge of nothing does not keep its counter from the shelf.
+        current = self._window(window.counter) if window.shelved else window
+        current.spend(amount, now)
+        if current.saved:
+            self._mark(current)
 
     def _set(self, charges: Charges, now: float) -> Windows:
         """The windows of some charges, kept until the younger generation is the older."""

@@ -5,19 +5,24 @@ On a cluster the counters of one subject lie in one slot and change in one scrip
 and what some of them gave is taken back where another refused. So no limit is exceeded there either, but of requests
 that come at once for the last room more may be refused than must.
 
+A reservation has a lease, which its guard extends while it is held: where the guard dies it is spent in full at the
+end of the lease. A settlement that comes later spends only what goes beyond that and gives nothing back, so that a late
+end never changes a newer window.
+
 A settlement that fails, and the end of a reservation whose answer is lost, are asked for in the background until they
 succeed; the reservation ends with its lease at the latest. What Redis forgets can be spent again: it must not evict
 (`maxmemory-policy noeviction`), and in a fail-over it loses what was not replicated yet.
 """
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from hiredis import pack_command
@@ -32,12 +37,18 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from llmguard.clock import Clock
+from llmguard.clock import Clock, SystemClock
 from llmguard.store.ledger import RELEASE_S, RESOLUTION, Charges, Counter, Level, Receipt
 from llmguard.store.redis_client import RedisClient
 from llmguard.store.redis_lane import BREAK_S, Lane, LaneBroken
 from llmguard.store.store import StoreUnavailable
 
+log = logging.getLogger(__name__)
+
+LEASE_S: Final = 60.0
+"""How long a reservation outlives a guard that died; then it is spent in full, and a slot is free again."""
+EXTEND_S: Final = LEASE_S / 3
+TICK_S: Final = 1.0
 FAILURES: Final = (RedisError, RedisClusterException, msgspec.MsgspecError, OSError)
 ELSEWHERE: Final = (MovedError, AskError, TryAgainError, ClusterDownError)
 """Answers that say: not here, or not now. Nothing was done."""
@@ -63,6 +74,8 @@ Answer = tuple[float, list[int], Levels, str | Literal[False]]
 Rows = Sequence[tuple[float | bool, ...]]
 Answers = list[tuple[Sequence[int], Any]]
 """The places of the counters that lie together, and the answer or failure of these."""
+Sent: TypeAlias = "list[tuple[Sequence[int], Request]]"
+"""The places of the counters that lie together, and what was asked of these."""
 
 
 class Script(NamedTuple):
@@ -81,6 +94,14 @@ class Place(NamedTuple):
     keys: tuple[str, ...]
     every: tuple[tuple[float], ...]
     heads: dict[str, bytes]
+
+
+class Held(msgspec.Struct, gc=False):
+    """A reservation under way, and from when its lease runs."""
+
+    charges: Charges
+    amounts: Sequence[int]
+    since: float
 
 
 class Request(NamedTuple):
@@ -106,6 +127,8 @@ class RedisLedger:
         self._clustered = client.clustered
         self._timeout_s = timeout_s
         self._clock = clock
+        self._monotonic = (clock or SystemClock()).monotonic
+        self._open: dict[str, Held] = {}
         self._lanes: dict[str, Lane] = {}
         self._places: dict[tuple[tuple[Counter, ...], str | None], Place] = {}
         self._unsettled: deque[tuple[str, Charges, Sequence[int], Sequence[int]]] = deque(maxlen=UNSETTLED)
@@ -115,18 +138,17 @@ class RedisLedger:
         self._levels = load_script("levels", msgspec.msgpack.Decoder(Levels).decode)
         self._settle, self._extend, self._grant = (load_script(name, int) for name in ("settle", "extend", "grant"))
 
-    async def reserve(
-        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
-    ) -> Receipt:
-        """Hold the amounts of all charges under `id` for `lease_s` seconds, or of none; `about` is read along.
+    async def reserve(self, id: str, charges: Charges, amounts: Sequence[int], about: str | None = None) -> Receipt:
+        """Hold the amounts of all charges under `id`, or of none; `about` is read along.
 
         Where that fails, what may be held is cancelled in the background: do not ask again under the same `id`.
         """
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        since = self._monotonic()
         counters = tuple([charge.counter for charge in charges])
         rows = [(charge.limit, amount, charge.forced) for charge, amount in zip(charges, amounts, strict=True)]
+        sent = self._send(self._reserve, counters, id, LEASE_S, rows, about)
         try:
-            answers = await self._ask(self._reserve, counters, id, lease_s, rows, about)
+            answers = await self._answers(sent)
         except asyncio.CancelledError:
             self._later(id, charges, amounts, [0] * len(charges))
             raise
@@ -136,35 +158,41 @@ class RedisLedger:
             self._later(id, *_at(unsure, charges, amounts), [0] * len(unsure))
             raise failures[0]
         if len(answers) == 1:
-            return _receipt(answers[0][1], charges, amounts)
-        held = [place for part, answer in answers if not _refused(answer) for place in part]
-        if len(held) < len(charges):
-            await self._take_back(id, *_at(held, charges, amounts), deadline)
-        return _receipt(_joined(charges, amounts, answers), charges, amounts)
+            receipt = _receipt(answers[0][1], charges, amounts)
+        else:
+            held = [place for part, answer in answers if not _refused(answer) for place in part]
+            if len(held) < len(charges):
+                await self._take_back(id, *_at(held, charges, amounts), sent[0][1].deadline)
+            receipt = _receipt(_joined(charges, amounts, answers), charges, amounts)
+        if charges and not receipt.exceeded:
+            self._open[id] = Held(charges, amounts, since)
+        return receipt
 
-    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
+    def settle(self, id: str, actual: Sequence[int]) -> Coroutine[Any, Any, None]:
         """End a reservation: what was really spent, in the order of its charges, counts from now on.
 
-        Where that fails it is asked again in the background: nobody else need do it. What goes beyond the amounts can
-        then count twice, where only the answer was lost.
+        Where that fails it is asked again in the background. What goes beyond the amounts can then count twice, where
+        only the answer was lost.
         """
-        counters = tuple([charge.counter for charge in charges])
-        rows = [*zip(amounts, actual, strict=True)]
-        try:
-            answers = await self._ask(self._settle, counters, id, 0, rows)
-        except asyncio.CancelledError:
-            self._later(id, charges, amounts, actual)
-            raise
-        failures = [answer for _, answer in answers if isinstance(answer, StoreUnavailable)]
-        if failures:
-            failed = [place for part, answer in answers if isinstance(answer, StoreUnavailable) for place in part]
-            self._later(id, *_at(failed, charges, amounts), [actual[place] for place in failed])
-            raise failures[0]
+        held = self._open.pop(id, None)
+        return self._end(id, *((), (), ()) if held is None else (held.charges, held.amounts, actual))
 
-    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
-        """Let a reservation that is still held last `lease_s` from now."""
-        rows = [(amount,) for amount in amounts]
-        await self._run(self._extend, tuple([charge.counter for charge in charges]), id, lease_s, rows)
+    async def keep(self) -> None:
+        """Extend leases, until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self.extend()
+
+    async def extend(self) -> None:
+        """Extend the leases that are due; where Redis fails, the next time: two thirds of them are left."""
+        now = self._monotonic()
+        for id, held in [(id, held) for id, held in self._open.items() if now - held.since >= EXTEND_S]:
+            counters = tuple([charge.counter for charge in held.charges])
+            try:
+                await self._run(self._extend, counters, id, LEASE_S, [(amount,) for amount in held.amounts])
+            except StoreUnavailable:
+                return
+            held.since = now
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """How they stand."""
@@ -202,11 +230,25 @@ class RedisLedger:
 
     # --- settlements that wait -------------------------------------------------------------
 
+    async def _end(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
+        """Settle, at once or in the background."""
+        rows = [*zip(amounts, actual, strict=True)]
+        sent = self._send(self._settle, tuple([charge.counter for charge in charges]), id, 0, rows)
+        try:
+            answers = await self._answers(sent)
+        except asyncio.CancelledError:
+            self._later(id, charges, amounts, actual)
+            raise
+        failed = [place for part, answer in answers if isinstance(answer, StoreUnavailable) for place in part]
+        if failed:
+            self._later(id, *_at(failed, charges, amounts), [actual[place] for place in failed])
+            log.warning("a settlement waits for the store")
+
     async def _take_back(self, id: str, charges: Charges, amounts: Sequence[int], deadline: float) -> None:
         """Cancel what some subjects gave and others refused, by the deadline or in the background."""
-        with suppress(StoreUnavailable, TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                await self.settle(id, charges, amounts, [0] * len(charges))
+                await self._end(id, charges, amounts, [0] * len(charges))
 
     def _later(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
         """Settle in the background, again and again until it is done."""
@@ -216,24 +258,27 @@ class RedisLedger:
             self._settler = asyncio.get_running_loop().create_task(self._settle_waiting())
 
     async def _settle_waiting(self) -> None:
-        while self._unsettled:
-            batch = [self._unsettled.popleft() for _ in range(min(BATCH, len(self._unsettled)))]
-            outcomes = await asyncio.gather(*(self.settle(*waiting) for waiting in batch), return_exceptions=True)
-            if any(outcomes):  # those that failed wait again
-                await asyncio.sleep(BREAK_S)
-        self._settler = None
+        try:
+            while self._unsettled:
+                batch = [self._unsettled.popleft() for _ in range(min(BATCH, len(self._unsettled)))]
+                left = len(self._unsettled)
+                await asyncio.gather(*(self._end(*waiting) for waiting in batch))
+                if len(self._unsettled) > left:  # those that failed wait again
+                    await asyncio.sleep(BREAK_S)
+        finally:
+            self._settler = None
 
     # --- scripts ---------------------------------------------------------------------------
 
     async def _run(self, script: Script, counters: tuple[Counter, ...], id: str, value: float, rows: Rows) -> Answers:
         """The answer of each part. Raises `StoreUnavailable` where one failed, once all have ended."""
-        answers = await self._ask(script, counters, id, value, rows)
+        answers = await self._answers(self._send(script, counters, id, value, rows))
         for _, answer in answers:
             if isinstance(answer, StoreUnavailable):
                 raise answer
         return answers
 
-    async def _ask(
+    def _send(
         self,
         script: Script,
         counters: tuple[Counter, ...],
@@ -241,25 +286,24 @@ class RedisLedger:
         value: float,
         rows: Rows,
         about: str | None = None,
-    ) -> Answers:
-        """The answer, or failure, of each part: one round trip, all at once.
+    ) -> Sent:
+        """Start a script, all at once: on a cluster for the counters of each subject.
 
         The note lies with the counters of its subject, or in a part of its own.
         """
         if not counters and about is None:
             return []
         if not self._clustered:
-            return [(range(len(rows)), await self._answer(self._send(script, counters, id, value, rows, about)))]
+            return [(range(len(rows)), self._start(script, counters, id, value, rows, about))]
         parts: dict[str, list[int]] = {} if about is None else {about: []}
         for place, counter in enumerate(counters):
             parts.setdefault(counter.subject, []).append(place)
-        sent = [
-            (part, self._send(script, tuple([counters[n] for n in part]), id, value, [rows[n] for n in part], note))
+        return [
+            (part, self._start(script, tuple([counters[n] for n in part]), id, value, [rows[n] for n in part], note))
             for part, note in ((part, about if subject == about else None) for subject, part in parts.items())
         ]
-        return [(part, await self._answer(request)) for part, request in sent]
 
-    def _send(
+    def _start(
         self, script: Script, counters: tuple[Counter, ...], id: str, value: float, rows: Rows, about: str | None
     ) -> Request:
         """Start a script on the server of its counters; a row for each, which goes behind the window's length."""
@@ -294,23 +338,33 @@ class RedisLedger:
             found = self._places[counters, about] = Place(tuple(keys), every, {})
         return found
 
-    async def _answer(self, request: Request) -> Any:
-        """What a script answered, or how it failed; asked again where it is not known to the server, or elsewhere."""
-        script, keys, argument, lane, future, deadline = request
-        try:
+    async def _answers(self, sent: Sent) -> Answers:
+        """The answer, or failure, of each part, once all have ended."""
+        answers: Answers = []
+        for part, request in sent:
             try:
-                return script.decode(await future)
-            except NoScriptError:
+                answer = request.script.decode(await request.answer)
+            except FAILURES as error:
+                answer = await self._again(request, error)
+            answers.append((part, answer))
+        return answers
+
+    async def _again(self, request: Request, error: Exception) -> Any:
+        """What a script answers that was not known to the server, or is asked for elsewhere; else the failure."""
+        script, keys, argument, lane, _, deadline = request
+        try:
+            if isinstance(error, NoScriptError):
                 async with asyncio.timeout_at(deadline):
                     again = _packed("EVAL", script.text, len(keys), *keys, argument)
                     return script.decode(await lane.execute(again))
-            except ELSEWHERE:
+            if isinstance(error, ELSEWHERE):
                 async with asyncio.timeout_at(deadline):
                     return script.decode(await self._client.execute("EVAL", script.text, len(keys), *keys, argument))
-        except FAILURES as error:
-            failure = StoreUnavailable("Redis failed or did not answer in time")
-            failure.__cause__ = error
-            return failure
+        except FAILURES as second:
+            error = second
+        failure = StoreUnavailable("Redis failed or did not answer in time")
+        failure.__cause__ = error
+        return failure
 
 
 def load_script(name: str, decode: Callable[[Any], Any]) -> Script:

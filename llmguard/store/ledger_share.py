@@ -29,14 +29,12 @@ class ShareLedger:
         self._here: set[str] = set()
         self._known: dict[str, str] = {}
 
-    async def reserve(
-        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
-    ) -> Receipt:
+    async def reserve(self, id: str, charges: Charges, amounts: Sequence[int], about: str | None = None) -> Receipt:
         """Hold the amounts in the shared ledger, or against this guard's share; never raises for the shared one."""
         try:
-            receipt = await self._shared.reserve(id, charges, amounts, lease_s, about)
+            receipt = await self._shared.reserve(id, charges, amounts, about)
         except StoreUnavailable:
-            receipt = await self._local.reserve(id, self._shares(charges), amounts, lease_s, about)
+            receipt = await self._local.reserve(id, self._shares(charges), amounts, about)
             if not receipt.exceeded:
                 self._here.add(id)
             return receipt
@@ -44,20 +42,17 @@ class ShareLedger:
             await self._know(about, receipt.note)
         return receipt
 
-    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
+    async def settle(self, id: str, actual: Sequence[int]) -> None:
         """End a reservation where it was made."""
         if id in self._here:
-            await self._local.settle(id, self._shares(charges), amounts, actual)
             self._here.discard(id)
+            await self._local.settle(id, actual)
         else:
-            await self._shared.settle(id, charges, amounts, actual)
+            await self._shared.settle(id, actual)
 
-    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
-        """Let a reservation last where it was made."""
-        if id in self._here:
-            await self._local.extend(id, self._shares(charges), amounts, lease_s)
-        else:
-            await self._shared.extend(id, charges, amounts, lease_s)
+    async def keep(self) -> None:
+        """Let reservations last where others could end them."""
+        await self._shared.keep()
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """How they stand in the shared ledger, or for this guard alone."""

@@ -51,8 +51,8 @@ async def request_us(ledger: LocalLedger, taken: Sequence[Charges]) -> float:
     began = process_time()
     for number, charged in enumerate(taken):
         id = f"request {number}"
-        await ledger.reserve(id, charged, HELD, 60.0)
-        await ledger.settle(id, charged, HELD, ACTUAL)
+        await ledger.reserve(id, charged, HELD)
+        await ledger.settle(id, ACTUAL)
     await asyncio.sleep(0)
     return (process_time() - began) / len(taken) * 1e6
 
@@ -102,8 +102,8 @@ async def bytes_each(principals: int) -> tuple[float, float, float]:
     for number in range(principals):
         charged = charges(number, number)[:3]
         began = process_time()
-        await ledger.reserve("request", charged, HELD[:3], 60.0)
-        await ledger.settle("request", charged, HELD[:3], ACTUAL[:3])
+        await ledger.reserve("request", charged, HELD[:3])
+        await ledger.settle("request", ACTUAL[:3])
         taken = process_time() - began
         cpu_s += taken
         longest = max(longest, taken)

@@ -19,7 +19,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from llmguard.store.ledger import Charges, Counter
-from llmguard.store.ledger_redis import RedisLedger, load_script
+from llmguard.store.ledger_redis import LEASE_S, RedisLedger, load_script
 from llmguard.store.redis_client import CONNECTION, open_client
 from tests.benchmarks.report import Report, Row
 from tests.redis_server import RedisServer
@@ -29,7 +29,6 @@ TITLE = "quotas in Redis: reserve and settle of one chat request's six charges"
 CONCURRENT = (32, 1)
 ROUNDS = 5
 TIMEOUT_S = 5.0
-LEASE_S = 60.0
 ACTUAL = (1, 321, 321, 0, 1, 321)
 
 Asked = tuple[Charges, Sequence[int]]
@@ -53,9 +52,9 @@ def ours(ledger: RedisLedger) -> Request:
     """The ledger."""
 
     async def request(id: str, asked: Asked) -> None:
-        receipt = await ledger.reserve(id, *asked, LEASE_S)
+        receipt = await ledger.reserve(id, *asked)
         assert not receipt.exceeded
-        await ledger.settle(id, *asked, ACTUAL)
+        await ledger.settle(id, ACTUAL)
 
     return request
 

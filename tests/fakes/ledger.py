@@ -20,19 +20,20 @@ class FailingLedger:
             raise StoreUnavailable("on request")
         return self._ledger
 
-    async def reserve(
-        self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float, about: str | None = None
-    ) -> Receipt:
+    async def reserve(self, id: str, charges: Charges, amounts: Sequence[int], about: str | None = None) -> Receipt:
         """Reserve, or fail."""
-        return await self._ask().reserve(id, charges, amounts, lease_s, about)
+        return await self._ask().reserve(id, charges, amounts, about)
 
-    async def settle(self, id: str, charges: Charges, amounts: Sequence[int], actual: Sequence[int]) -> None:
-        """Settle, or fail."""
-        await self._ask().settle(id, charges, amounts, actual)
+    async def settle(self, id: str, actual: Sequence[int]) -> None:
+        """Settle, or leave it."""
+        if self.failing:
+            self.calls += 1
+        else:
+            await self._ledger.settle(id, actual)
 
-    async def extend(self, id: str, charges: Charges, amounts: Sequence[int], lease_s: float) -> None:
-        """Extend, or fail."""
-        await self._ask().extend(id, charges, amounts, lease_s)
+    async def keep(self) -> None:
+        """Let reservations last."""
+        await self._ledger.keep()
 
     async def levels(self, counters: Sequence[Counter]) -> list[Level]:
         """Look, failing or not: tests do."""

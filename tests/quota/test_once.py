@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from llmguard.quota.holdings import Holdings
 from llmguard.quota.once import spent_once
 from llmguard.store.ledger import Counter
 from llmguard.store.memory import MemoryStore
@@ -21,11 +20,10 @@ class Kept:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.ledger = MemoryStore(clock=self.clock).ledger
-        self.holdings = Holdings(self.ledger, self.clock)
 
     async def spend(self, *things: str, budget: Counter = BUDGET, forced: bool = False) -> bool:
         """Whether they are paid for now."""
-        found = await spent_once(self.holdings, f"r{things}", budget, 5, things, forced=forced)
+        found = await spent_once(self.ledger, f"r{things}", budget, 5, things, forced=forced)
         assert found is None or found.exceeded
         return found is None
 

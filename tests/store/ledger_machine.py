@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import TypeAlias
 
 from hypothesis import HealthCheck, settings
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from llmguard.store.ledger import Counter, Ledger
+from llmguard.store.ledger_redis import EXTEND_S, LEASE_S, RedisLedger
 from tests.fakes.clock import FakeClock
 from tests.store.ledger_model import LedgerModel
-from tests.store.takes import Take, extend, reserve, settle
+from tests.store.takes import Take, reserve
 
 COUNTERS = (
     Counter("key:k", "requests", 16.0),
@@ -21,7 +23,6 @@ COUNTERS = (
     Counter("tenant:t", "credits", None),
     Counter("tenant:t", "concurrent", None, level=True),
 )
-LEASES = st.sampled_from([0.5, 8.0, 64.0])
 STEPS = st.sampled_from([0.125, 0.5, 1.0, 1.0, 5.0, 16.0, 17.0, 300.0])
 """Binary fractions, so that sums of times are exact."""
 AMOUNTS = st.integers(0, 60)
@@ -50,14 +51,15 @@ class LedgerMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.opened = type(self).open_ledger(self.clock)
         self.ledger = self.runner.run(self.opened.__aenter__())
-        self.model = LedgerModel(self.clock.monotonic)
+        self.shared = isinstance(self.ledger, RedisLedger)
+        self.model = LedgerModel(self.clock.monotonic, LEASE_S if self.shared else inf)
         self.asked: list[tuple[str, tuple[Take, ...]]] = []
 
-    @rule(charges=charged(), lease_s=LEASES)
-    def reserve(self, charges: tuple[Take, ...], lease_s: float) -> None:
+    @rule(charges=charged())
+    def reserve(self, charges: tuple[Take, ...]) -> None:
         id = f"request {len(self.asked)}"
-        receipt = self.runner.run(reserve(self.ledger, id, charges, lease_s))
-        self.model.reserve(id, charges, lease_s, receipt)
+        receipt = self.runner.run(reserve(self.ledger, id, charges))
+        self.model.reserve(id, charges, receipt)
         if not receipt.exceeded:
             self.asked.append((id, charges))
 
@@ -67,15 +69,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.asked:
             id, charges = data.draw(st.sampled_from(self.asked[-6:]))
             actual = [data.draw(AMOUNTS) for _ in charges]
-            self.runner.run(settle(self.ledger, id, charges, actual))
-            self.model.settle(id, charges, actual)
+            self.runner.run(self.ledger.settle(id, actual))
+            self.model.settle(id, actual)
 
-    @rule(data=st.data(), lease_s=LEASES)
-    def extend(self, data: st.DataObject, lease_s: float) -> None:
-        if self.asked:
-            id, charges = data.draw(st.sampled_from(self.asked[-6:]))
-            self.runner.run(extend(self.ledger, id, charges, lease_s))
-            self.model.extend(id, lease_s)
+    @rule()
+    def extend(self) -> None:
+        if isinstance(self.ledger, RedisLedger):
+            self.runner.run(self.ledger.extend())
+            self.model.extend(EXTEND_S)
 
     @rule(counter=st.sampled_from(COUNTERS), amount=st.integers(1, 60))
     def grant(self, counter: Counter, amount: int) -> None:
@@ -106,8 +107,8 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         try:
             for id, charges in self.asked:
-                self.runner.run(settle(self.ledger, id, charges, [0] * len(charges)))
-                self.model.settle(id, charges, [0] * len(charges))
+                self.runner.run(self.ledger.settle(id, [0] * len(charges)))
+                self.model.settle(id, [0] * len(charges))
             assert self.model.reserved() == 0
             levels = self.runner.run(self.ledger.levels(COUNTERS))
             assert [level.reserved for level in levels] == [0] * len(COUNTERS)

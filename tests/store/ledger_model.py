@@ -26,26 +26,32 @@ class Log:
 
 @dataclass(slots=True)
 class Held:
-    """A reservation."""
+    """A reservation that was not settled; `over` once its lease has ended, and it is spent."""
 
     charges: Sequence[Take]
+    since: float
     ends: float
+    over: bool = False
 
 
 class LedgerModel:
-    """Follows a ledger: each method is told what was asked and answered, and asserts that the answer is right."""
+    """Follows a ledger: each method is told what was asked and answered, and asserts that the answer is right.
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    Reservations end with a lease of so many seconds; of a local ledger never.
+    """
+
+    def __init__(self, now: Callable[[], float], lease_s: float) -> None:
         self._now = now
+        self._lease_s = lease_s
         self._logs: defaultdict[Counter, Log] = defaultdict(Log)
         self._held: dict[str, Held] = {}
 
-    def reserve(self, id: str, charges: Sequence[Take], lease_s: float, receipt: Receipt) -> None:
+    def reserve(self, id: str, charges: Sequence[Take], receipt: Receipt) -> None:
         """What fits by the levels that were told is held, all or none of it."""
         self._end_leases()
         fits = not receipt.exceeded
         if fits:
-            self._held[id] = Held(charges, self._now() + lease_s)
+            self._held[id] = Held(charges, self._now(), self._now() + self._lease_s)
         if not fits or any(charge.amount == 0 for charge in charges):
             self.levels([charge.counter for charge in charges], receipt.levels)
         over = []
@@ -59,19 +65,23 @@ class LedgerModel:
         else:
             self._check_wait(charges, receipt)
 
-    def settle(self, id: str, charges: Sequence[Take], actual: Sequence[int]) -> None:
-        """A reservation that is held becomes what was used; of any other only what goes beyond it is added."""
+    def settle(self, id: str, actual: Sequence[int]) -> None:
+        """A reservation that is held becomes what was used; of one that is over only what goes beyond it is added."""
         self._end_leases()
         held = self._held.pop(id, None)
-        for charge, amount in zip(charges, actual, strict=True):
-            added = amount if held else max(0, amount - charge.amount)
+        if held is None:
+            return
+        for charge, amount in zip(held.charges, actual, strict=True):
+            added = max(0, amount - charge.amount) if held.over else amount
             self._logs[charge.counter].spends += [(self._now(), added)] if added else []
 
-    def extend(self, id: str, lease_s: float) -> None:
-        """A reservation that is held has a new end."""
+    def extend(self, due_s: float) -> None:
+        """A reservation that is held, and was so for `due_s` since it was extended, has a new end."""
         self._end_leases()
-        if id in self._held:
-            self._held[id].ends = self._now() + lease_s
+        now = self._now()
+        for held in self._held.values():
+            if not held.over and now - held.since >= due_s:
+                held.since, held.ends = now, now + self._lease_s
 
     def reset(self, counters: Sequence[Counter]) -> None:
         """Nothing was ever spent or granted."""
@@ -110,16 +120,17 @@ class LedgerModel:
     def reserved(self) -> int:
         """How much is held, of everything."""
         self._end_leases()
-        return sum(charge.amount for held in self._held.values() for charge in held.charges)
+        return sum(charge.amount for held in self._held.values() if not held.over for charge in held.charges)
 
     def _reserved(self, counter: Counter) -> int:
-        held = [charge for held in self._held.values() for charge in held.charges if charge.counter == counter]
+        open = [held for held in self._held.values() if not held.over]
+        held = [charge for held in open for charge in held.charges if charge.counter == counter]
         return sum(charge.amount for charge in held)
 
     def _end_leases(self) -> None:
-        for id, held in sorted(self._held.items(), key=lambda item: item[1].ends):
-            if held.ends <= self._now():
-                del self._held[id]
+        for held in sorted(self._held.values(), key=lambda held: held.ends):
+            if held.ends <= self._now() and not held.over:
+                held.over = True
                 for charge in held.charges:
                     spent = charge.amount and not charge.counter.level
                     self._logs[charge.counter].spends += [(held.ends, charge.amount)] if spent else []

@@ -21,16 +21,6 @@ def parted(takes: Sequence[Take]) -> tuple[Charges, tuple[int, ...]]:
     return charges, tuple(take.amount for take in takes)
 
 
-async def reserve(ledger: Ledger, id: str, takes: Sequence[Take], lease_s: float, about: str | None = None) -> Receipt:
+async def reserve(ledger: Ledger, id: str, takes: Sequence[Take], about: str | None = None) -> Receipt:
     """Hold all of them or none."""
-    return await ledger.reserve(id, *parted(takes), lease_s, about)
-
-
-async def settle(ledger: Ledger, id: str, takes: Sequence[Take], actual: Sequence[int]) -> None:
-    """Spend what was used."""
-    await ledger.settle(id, *parted(takes), actual)
-
-
-async def extend(ledger: Ledger, id: str, takes: Sequence[Take], lease_s: float) -> None:
-    """Give a reservation a new end."""
-    await ledger.extend(id, *parted(takes), lease_s)
+    return await ledger.reserve(id, *parted(takes), about)

@@ -18,7 +18,7 @@ from tests.fakes.clock import FakeClock
 from tests.store import redis_ledgers
 from tests.store.ledger_machine import check_histories
 from tests.store.ledgers import FileLedger
-from tests.store.takes import Take, extend, reserve, settle
+from tests.store.takes import Take, reserve
 
 pytestmark = pytest.mark.anyio
 
@@ -58,8 +58,8 @@ async def ledger(
 async def spend(ledger: Ledger, counter: Counter, amount: int, id: str = "spender") -> None:
     """Reserve and settle at once."""
     charges = [Take(counter, 1_000_000, amount)]
-    assert not (await reserve(ledger, id, charges, 60.0)).exceeded
-    await settle(ledger, id, charges, [amount])
+    assert not (await reserve(ledger, id, charges)).exceeded
+    await ledger.settle(id, [amount])
 
 
 async def level(ledger: Ledger, counter: Counter) -> Level:
@@ -74,19 +74,19 @@ async def test_what_was_never_used_is_empty(ledger: Ledger) -> None:
 
 async def test_a_reservation_holds_and_a_settlement_spends_what_was_used(ledger: Ledger) -> None:
     charges = [Take(TOKENS, 100, 60), Take(REQUESTS, 5, 1)]
-    receipt = await reserve(ledger, "a", charges, 60.0)
+    receipt = await reserve(ledger, "a", charges)
     assert [*receipt.left] == [40, 4]
     assert await ledger.levels([TOKENS, REQUESTS]) == [Level(0, 60, 0.0), Level(0, 1, 0.0)]
     assert receipt.exceeded == ()
     assert receipt.retry_after_s is None
-    await settle(ledger, "a", charges, [25, 1])
+    await ledger.settle("a", [25, 1])
     assert await ledger.levels([TOKENS, REQUESTS]) == [Level(25, 0, 64.0), Level(1, 0, 64.0)]
 
 
 async def test_all_are_held_or_none(ledger: Ledger) -> None:
     await spend(ledger, TOKENS, 50)
     charges = [Take(REQUESTS, 5, 1), Take(TOKENS, 100, 51), Take(DAY, 100, 51, forced=True)]
-    receipt = await reserve(ledger, "a", charges, 60.0)
+    receipt = await reserve(ledger, "a", charges)
     assert receipt.exceeded == (1,)
     assert [*receipt.left] == [5, 50, 100]
     assert receipt.levels == (Level(0, 0, 0.0), Level(50, 0, 64.0), Level(0, 0, 0.0))
@@ -94,32 +94,32 @@ async def test_all_are_held_or_none(ledger: Ledger) -> None:
 
 
 async def test_a_limit_is_reached_and_not_passed(ledger: Ledger) -> None:
-    assert not (await reserve(ledger, "a", [Take(TOKENS, 100, 100)], 60.0)).exceeded
-    assert (await reserve(ledger, "b", [Take(TOKENS, 100, 1)], 60.0)).exceeded == (0,)
+    assert not (await reserve(ledger, "a", [Take(TOKENS, 100, 100)])).exceeded
+    assert (await reserve(ledger, "b", [Take(TOKENS, 100, 1)])).exceeded == (0,)
 
 
 async def test_nothing_always_fits_and_what_is_forced_is_taken(ledger: Ledger) -> None:
     charges = [Take(TOKENS, 100, 150, forced=True)]
-    assert [*(await reserve(ledger, "a", charges, 60.0)).left] == [-50]
-    nothing = await reserve(ledger, "b", [Take(TOKENS, 100, 0)], 60.0)
+    assert [*(await reserve(ledger, "a", charges)).left] == [-50]
+    nothing = await reserve(ledger, "b", [Take(TOKENS, 100, 0)])
     assert (nothing.exceeded, [*nothing.left], nothing.levels) == ((), [-50], (Level(0, 150, 0.0),))
-    assert (await reserve(ledger, "c", [Take(TOKENS, 100, 1)], 60.0)).exceeded == (0,)
+    assert (await reserve(ledger, "c", [Take(TOKENS, 100, 1)])).exceeded == (0,)
 
 
 async def test_a_charge_of_nothing_may_end_as_something(ledger: Ledger) -> None:
     charges = [Take(TOKENS, 100, 0), Take(REQUESTS, 5, 0)]
     await spend(ledger, TOKENS, 5)
-    await reserve(ledger, "a", charges, 60.0)
+    await reserve(ledger, "a", charges)
     for other in (DAY, LIFE, Counter("ip:192.0.2.1", "requests", 64.0)):
         await ledger.levels([other])  # a local ledger may put the counter away meanwhile
-    await settle(ledger, "a", charges, [7, 1])
+    await ledger.settle("a", [7, 1])
     assert [level.spent for level in await ledger.levels([TOKENS, REQUESTS])] == [12, 1]
 
 
 async def test_a_lowered_limit_keeps_what_is_spent(ledger: Ledger) -> None:
     await spend(ledger, TOKENS, 80)
-    assert (await reserve(ledger, "a", [Take(TOKENS, 50, 1)], 60.0)).exceeded == (0,)
-    assert not (await reserve(ledger, "a", [Take(TOKENS, 90, 10)], 60.0)).exceeded
+    assert (await reserve(ledger, "a", [Take(TOKENS, 50, 1)])).exceeded == (0,)
+    assert not (await reserve(ledger, "a", [Take(TOKENS, 90, 10)])).exceeded
 
 
 async def test_a_spend_counts_for_a_window_and_hardly_longer(ledger: Ledger, clock: FakeClock) -> None:
@@ -136,8 +136,8 @@ async def test_no_interval_of_a_windows_length_takes_twice_the_limit(ledger: Led
     spent_at: list[float] = []
     for turn in range(400):
         charges = [Take(TOKENS, 8, 1)]
-        if not (await reserve(ledger, f"{turn}", charges, 60.0)).exceeded:
-            await settle(ledger, f"{turn}", charges, [1])
+        if not (await reserve(ledger, f"{turn}", charges)).exceeded:
+            await ledger.settle(f"{turn}", [1])
             spent_at.append(clock.monotonic())
         clock.advance(0.5)
     assert max(sum(start <= at < start + 64.0 for at in spent_at) for start in spent_at) == 8
@@ -149,23 +149,23 @@ async def test_retry_after_is_when_it_fits(ledger: Ledger, clock: FakeClock) -> 
     clock.advance(16.0)
     await spend(ledger, TOKENS, 40)
     charges = [Take(TOKENS, 100, 61)]
-    assert (await reserve(ledger, "a", [Take(TOKENS, 100, 60)], 60.0)).retry_after_s == pytest.approx(48.0)
-    wait_s = (await reserve(ledger, "a", charges, 60.0)).retry_after_s
+    assert (await reserve(ledger, "a", [Take(TOKENS, 100, 60)])).retry_after_s == pytest.approx(48.0)
+    wait_s = (await reserve(ledger, "a", charges)).retry_after_s
     assert wait_s == pytest.approx(64.0)
     assert wait_s is not None
     clock.advance(wait_s - 0.125)
-    assert (await reserve(ledger, "a", charges, 60.0)).exceeded == (0,)
+    assert (await reserve(ledger, "a", charges)).exceeded == (0,)
     clock.advance(0.125)
-    assert not (await reserve(ledger, "a", charges, 60.0)).exceeded
+    assert not (await reserve(ledger, "a", charges)).exceeded
 
 
 async def test_waiting_for_others_and_waiting_in_vain(ledger: Ledger) -> None:
-    await reserve(ledger, "a", [Take(TOKENS, 100, 60), Take(LIFE, 100, 60)], 600.0)
+    await reserve(ledger, "a", [Take(TOKENS, 100, 60), Take(LIFE, 100, 60)])
     both = [Take(TOKENS, 100, 60), Take(LIFE, 100, 60)]
-    assert (await reserve(ledger, "b", both, 60.0)).retry_after_s == RELEASE_S
-    assert (await reserve(ledger, "b", [Take(TOKENS, 100, 101)], 60.0)).retry_after_s is None
+    assert (await reserve(ledger, "b", both)).retry_after_s == RELEASE_S
+    assert (await reserve(ledger, "b", [Take(TOKENS, 100, 101)])).retry_after_s is None
     await spend(ledger, LIFE, 41)
-    receipt = await reserve(ledger, "b", both, 60.0)
+    receipt = await reserve(ledger, "b", both)
     assert receipt.exceeded == (0, 1)
     assert receipt.retry_after_s is None
 
@@ -178,55 +178,20 @@ async def test_without_a_window_nothing_returns_but_by_reset(ledger: Ledger, clo
     assert (await level(ledger, LIFE)).spent == 0
 
 
-async def test_a_lease_that_ends_is_spent_in_full_at_its_end(ledger: Ledger, clock: FakeClock) -> None:
-    charges = [Take(TOKENS, 100, 60)]
-    await reserve(ledger, "a", charges, 8.0)
-    clock.advance(10.0)
-    assert await level(ledger, TOKENS) == Level(60, 0, 62.0)
-    await settle(ledger, "a", charges, [20])
-    assert await level(ledger, TOKENS) == Level(60, 0, 62.0)
-
-
-async def test_a_late_settlement_adds_what_goes_beyond_and_never_changes_a_newer_window(
-    ledger: Ledger, clock: FakeClock
-) -> None:
-    charges = [Take(TOKENS, 100, 60)]
-    await reserve(ledger, "a", charges, 8.0)
-    clock.advance(100.0)
-    await spend(ledger, TOKENS, 30)
-    await settle(ledger, "a", charges, [0])
-    assert (await level(ledger, TOKENS)).spent == 30
-    await settle(ledger, "a", charges, [65])
-    assert (await level(ledger, TOKENS)).spent == 35
-
-
-async def test_an_extended_lease_lasts(ledger: Ledger, clock: FakeClock) -> None:
-    charges = [Take(TOKENS, 100, 60)]
-    await reserve(ledger, "a", charges, 8.0)
-    await reserve(ledger, "b", [Take(TOKENS, 100, 1)], 8.0)
-    clock.advance(7.0)
-    await extend(ledger, "a", charges, 8.0)
-    clock.advance(7.0)
-    assert await level(ledger, TOKENS) == Level(1, 60, 58.0)
-    clock.advance(1.0)
-    await extend(ledger, "a", charges, 8.0)
-    assert (await level(ledger, TOKENS)).reserved == 0
-
-
 async def test_a_second_settlement_changes_nothing(ledger: Ledger) -> None:
     charges = [Take(TOKENS, 100, 60)]
-    await reserve(ledger, "a", charges, 60.0)
-    await settle(ledger, "a", charges, [20])
-    await settle(ledger, "a", charges, [20])
+    await reserve(ledger, "a", charges)
+    await ledger.settle("a", [20])
+    await ledger.settle("a", [20])
     assert (await level(ledger, TOKENS)).spent == 20
 
 
 async def test_a_reservation_that_is_asked_for_twice_is_held_once(ledger: Ledger) -> None:
     charges = [Take(TOKENS, 100, 30)]
-    await reserve(ledger, "a", charges, 60.0)
-    assert [*(await reserve(ledger, "a", charges, 60.0)).left] == [70]
+    await reserve(ledger, "a", charges)
+    assert [*(await reserve(ledger, "a", charges)).left] == [70]
     assert await level(ledger, TOKENS) == Level(0, 30, 0.0)
-    await settle(ledger, "a", charges, [20])
+    await ledger.settle("a", [20])
     assert await level(ledger, TOKENS) == Level(20, 0, 64.0)
 
 
@@ -234,11 +199,11 @@ async def test_a_grant_lasts_for_a_window_or_for_good(ledger: Ledger, clock: Fak
     await ledger.grant(TOKENS, 50)
     await ledger.grant(LIFE, 50)
     both = [Take(TOKENS, 100, 150), Take(LIFE, 100, 150)]
-    assert [*(await reserve(ledger, "a", both, 60.0)).left] == [0, 0]
+    assert [*(await reserve(ledger, "a", both)).left] == [0, 0]
     assert [level.spent for level in await ledger.levels([TOKENS, LIFE])] == [-50, -50]
-    await settle(ledger, "a", both, [0, 0])
+    await ledger.settle("a", [0, 0])
     clock.advance(64.0 + 64.0 / RESOLUTION)
-    assert (await reserve(ledger, "b", both, 60.0)).exceeded == (0,)
+    assert (await reserve(ledger, "b", both)).exceeded == (0,)
     assert [level.spent for level in await ledger.levels([TOKENS, LIFE])] == [0, -50]
 
 
@@ -246,10 +211,10 @@ async def test_a_reset_leaves_what_is_reserved(ledger: Ledger) -> None:
     charges = [Take(TOKENS, 100, 60)]
     await spend(ledger, TOKENS, 30)
     await ledger.grant(TOKENS, 10)
-    await reserve(ledger, "a", charges, 60.0)
+    await reserve(ledger, "a", charges)
     await ledger.reset([TOKENS])
     assert await level(ledger, TOKENS) == Level(0, 60, 0.0)
-    await settle(ledger, "a", charges, [5])
+    await ledger.settle("a", [5])
     assert (await level(ledger, TOKENS)).spent == 5
 
 
@@ -269,14 +234,14 @@ async def test_many_clients_never_pass_the_limit(ledger: Ledger) -> None:
         for turn in range(5):
             amount = 1 + (number + turn) % 9
             charges = [Take(REQUESTS, 10_000, 1), Take(TOKENS, 663, amount)]
-            if (await reserve(ledger, f"{number} {turn}", charges, 60.0)).exceeded:
+            if (await reserve(ledger, f"{number} {turn}", charges)).exceeded:
                 continue
             held += amount
             most = max(most, held)
             await asyncio.sleep(0)
             actual = amount if turn % 2 else amount // 2
             held -= amount - actual
-            await settle(ledger, f"{number} {turn}", charges, [1, actual])
+            await ledger.settle(f"{number} {turn}", [1, actual])
             used += actual
         return used
 
@@ -288,7 +253,7 @@ async def test_many_clients_never_pass_the_limit(ledger: Ledger) -> None:
 
 async def test_setting_the_wall_clock_changes_nothing(ledger: Ledger, clock: FakeClock) -> None:
     others = [Counter(f"user:{n}", "tokens", 86_400.0) for n in range(5)]
-    await reserve(ledger, "held", [Take(REQUESTS, 5, 1)], 8.0)
+    await reserve(ledger, "held", [Take(REQUESTS, 5, 1)])
     await spend(ledger, DAY, 10)
     for s in (3600.0, -7200.0, 86_400.0):
         clock.set_wall(s)
@@ -324,16 +289,16 @@ def test_random_histories_agree_with_the_model(kind: str, tmp_path: Path, reques
 
 async def noted(ledger: Ledger, subject: str) -> str | None:
     """The note alone: nothing is held."""
-    return (await reserve(ledger, "reader", [], 0.0, subject)).note
+    return (await reserve(ledger, "reader", [], subject)).note
 
 
 async def test_a_note_comes_with_the_receipt_whether_the_charges_fit_or_not(ledger: Ledger) -> None:
     await ledger.note("key:laptop", '{"heat":1.5}', 60.0)
-    held = await reserve(ledger, "a", [Take(TOKENS, 10, 10), Take(REQUESTS, 5, 1)], 60.0, "key:laptop")
+    held = await reserve(ledger, "a", [Take(TOKENS, 10, 10), Take(REQUESTS, 5, 1)], "key:laptop")
     assert (held.exceeded, held.note) == ((), '{"heat":1.5}')
-    refused = await reserve(ledger, "b", [Take(TOKENS, 10, 1), Take(REQUESTS, 5, 1)], 60.0, "key:laptop")
+    refused = await reserve(ledger, "b", [Take(TOKENS, 10, 1), Take(REQUESTS, 5, 1)], "key:laptop")
     assert (refused.exceeded, refused.note) == ((0,), '{"heat":1.5}')
-    assert (await reserve(ledger, "c", [Take(REQUESTS, 5, 1)], 60.0)).note is None
+    assert (await reserve(ledger, "c", [Take(REQUESTS, 5, 1)])).note is None
     assert await noted(ledger, "key:phone") is None
 
 

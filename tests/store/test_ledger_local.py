@@ -6,7 +6,7 @@ from llmguard.store.ledger import Counter, Level
 from llmguard.store.ledger_local import GENERATION, LocalLedger
 from tests.benchmarks import ledger_histories, quotas_local
 from tests.fakes.clock import FakeClock
-from tests.store.takes import Take, reserve, settle
+from tests.store.takes import Take, reserve
 
 pytestmark = pytest.mark.anyio
 
@@ -15,24 +15,23 @@ async def test_one_counter_twice_in_a_request_is_charged_twice() -> None:
     ledger = LocalLedger(clock=FakeClock())
     counter = Counter("user:alice", "tokens", 60.0)
     twice = [Take(counter, 100, 60), Take(counter, 100, 60)]
-    assert (await reserve(ledger, "a", twice, 60.0)).exceeded
+    assert (await reserve(ledger, "a", twice)).exceeded
     assert await ledger.levels([counter]) == [Level(0, 0, 0.0)]
     twice = [Take(counter, 100, 50), Take(counter, 100, 50)]
-    assert not (await reserve(ledger, "b", twice, 60.0)).exceeded
-    await settle(ledger, "b", twice, [20, 30])
+    assert not (await reserve(ledger, "b", twice)).exceeded
+    await ledger.settle("b", [20, 30])
     assert await ledger.levels([counter]) == [Level(50, 0, 60.0)]
 
 
-async def test_leases_end_in_their_order_whenever_that_is_noticed() -> None:
+async def test_what_is_held_here_is_held_as_long_as_it_takes() -> None:
     clock = FakeClock()
     ledger = LocalLedger(clock=clock)
     counter = Counter("user:alice", "tokens", 64.0)
-    for number, lease_s in enumerate([30.0, 10.0, 20.0]):
-        await reserve(ledger, f"{number}", [Take(counter, 100, 10)], lease_s)
-    clock.advance(40.0)
-    assert await ledger.levels([counter]) == [Level(30, 0, 54.0)]
-    clock.advance(64.0 + 10.0 - 40.0)
-    assert await ledger.levels([counter]) == [Level(20, 0, 20.0)]
+    await reserve(ledger, "a", [Take(counter, 100, 60)])
+    clock.advance(86_400.0)
+    assert await ledger.levels([counter]) == [Level(0, 60, 0.0)]
+    await ledger.settle("a", [20])
+    assert await ledger.levels([counter]) == [Level(20, 0, 64.0)]
 
 
 def test_the_benchmark_in_small() -> None:
@@ -56,9 +55,9 @@ async def test_a_note_ends_and_old_ones_are_swept() -> None:
         await ledger.note(f"key:{number}", "x", 60.0)
         clock.advance(0.01)
     assert len(ledger._notes) < 1.2 * GENERATION
-    assert (await reserve(ledger, "r", [], 0.0, f"key:{2 * GENERATION - 1}")).note == "x"
+    assert (await reserve(ledger, "r", [], f"key:{2 * GENERATION - 1}")).note == "x"
     clock.advance(60.0)
-    assert (await reserve(ledger, "r", [], 0.0, f"key:{2 * GENERATION - 1}")).note is None
+    assert (await reserve(ledger, "r", [], f"key:{2 * GENERATION - 1}")).note is None
 
 
 async def test_charges_that_were_used_before_find_their_counters_on_the_shelf() -> None:
@@ -66,10 +65,10 @@ async def test_charges_that_were_used_before_find_their_counters_on_the_shelf() 
     ledger = LocalLedger(clock=FakeClock(), generation=4)
     takes = [Take(Counter("user:a", "tokens", 60.0), 20, 10)]
     for number in range(3):
-        receipt = await reserve(ledger, f"{number}", takes, 60.0)
+        receipt = await reserve(ledger, f"{number}", takes)
         assert bool(receipt.exceeded) == (number == 2)
         if not receipt.exceeded:
-            await settle(ledger, f"{number}", takes, [5 + number])
+            await ledger.settle(f"{number}", [5 + number])
         for other in range(32):
             await ledger.levels([Counter(f"user:{number}.{other}", "tokens", 60.0)])
     assert len(ledger._sets) <= 4

@@ -12,9 +12,9 @@ from redis.asyncio import Redis as AsyncRedis
 
 from llmguard.clock import SystemClock
 from llmguard.settings import StoreSettings
-from llmguard.store import open_store
+from llmguard.store import ledger_redis, open_store
 from llmguard.store.ledger import RELEASE_S, Counter, Level
-from llmguard.store.ledger_redis import RedisLedger
+from llmguard.store.ledger_redis import EXTEND_S, LEASE_S, RedisLedger
 from llmguard.store.redis import RedisStore
 from llmguard.store.redis_lane import BREAK_S, LaneBroken
 from llmguard.store.store import StoreUnavailable
@@ -22,7 +22,7 @@ from tests.benchmarks import ledger_histories, quotas_redis
 from tests.fakes.clock import FakeClock
 from tests.redis_server import RedisServer, wait_for
 from tests.store.redis_ledgers import opened
-from tests.store.takes import Take, extend, reserve, settle
+from tests.store.takes import Take, reserve
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +31,8 @@ SLACK_S = 5.0
 """What a machine under load may add to a timeout."""
 MINUTE = Counter("user:alice", "tokens/1m", 60.0)
 RUNNING = Counter("tenant:acme", "concurrent", 0.0)
+HOUR = Counter("user:alice", "tokens/1h", 3_600.0)
 EVER = Counter("global:", "credits", None)
-LEASE_S = 30.0
 
 
 @pytest.fixture
@@ -83,12 +83,10 @@ def amounts(levels: Sequence[Level]) -> list[tuple[int, int]]:
 
 
 def operations(ledger: RedisLedger) -> list[Callable[[], Awaitable[object]]]:
-    """Each once."""
+    """Each once that says when Redis fails."""
     charges = [Take(MINUTE, 1_000, 10), Take(RUNNING, 10, 1), Take(EVER, 1_000, 5)]
     return [
-        lambda: reserve(ledger, "a", charges, LEASE_S),
-        lambda: settle(ledger, "a", charges, [1, 0, 1]),
-        lambda: extend(ledger, "a", charges, LEASE_S),
+        lambda: reserve(ledger, "a", charges),
         lambda: ledger.levels([MINUTE, RUNNING]),
         lambda: ledger.reset([MINUTE, RUNNING]),
         lambda: ledger.grant(MINUTE, 1),
@@ -115,11 +113,11 @@ async def spend_all(ledgers: Sequence[RedisLedger], charges: Sequence[Take], act
         nonlocal held
         for turn in range(1_000):
             id = f"{number}.{turn}"
-            receipt = await reserve(ledgers[number % len(ledgers)], id, charges, LEASE_S)
+            receipt = await reserve(ledgers[number % len(ledgers)], id, charges)
             assert min(receipt.left) >= 0
             if not receipt.exceeded:
                 held += 1
-                await settle(ledgers[number % len(ledgers)], id, charges, actual)
+                await ledgers[number % len(ledgers)].settle(id, actual)
             elif receipt.retry_after_s != RELEASE_S:
                 return
 
@@ -176,10 +174,10 @@ async def test_four_ledgers_on_a_cluster_of_three_spend_what_there_is_and_no_mor
 async def test_a_slot_that_moves_to_another_node_is_followed(three: list[RedisServer]) -> None:
     charges = [Take(MINUTE, 100, 10)]
     async with opened(three[0].url) as ledger:
-        await reserve(ledger, "a", charges, LEASE_S)
+        await reserve(ledger, "a", charges)
         move("{user:alice}", three)
-        assert [*(await reserve(ledger, "b", charges, LEASE_S)).left] == [80]
-        await settle(ledger, "a", charges, [7])
+        assert [*(await reserve(ledger, "b", charges)).left] == [80]
+        await ledger.settle("a", [7])
         assert amounts(await ledger.levels([MINUTE])) == [(7, 10)]
 
 
@@ -190,19 +188,19 @@ async def test_while_one_node_hangs_the_others_give_back_what_was_reserved(three
         await recovered(ledger)
         await ledger.levels(counters)
         three[2].freeze()
-        await fails(lambda: reserve(ledger, "a", SHARED, LEASE_S), TIMEOUT_S + SLACK_S)
+        await fails(lambda: reserve(ledger, "a", SHARED), TIMEOUT_S + SLACK_S)
         await until(ledger, living, [(0, 0)] * len(living))
-        await fails(lambda: reserve(ledger, "b", SHARED, LEASE_S), TIMEOUT_S + SLACK_S)
+        await fails(lambda: reserve(ledger, "b", SHARED), TIMEOUT_S + SLACK_S)
         await until(ledger, living, [(0, 0)] * len(living))
         three[2].thaw()
         await until(ledger, counters, [(0, 0)] * len(counters))
-        assert not (await reserve(ledger, "c", SHARED, LEASE_S)).exceeded
+        assert not (await reserve(ledger, "c", SHARED)).exceeded
 
 
 async def test_what_one_subject_refuses_is_taken_back_from_the_others_at_once(three: list[RedisServer]) -> None:
     charges = [Take(charge.counter, limit, 1) for charge, limit in zip(SHARED, (9, 9, 9, 9, 0, 9), strict=True)]
     async with opened(three[0].url) as ledger:
-        receipt = await reserve(ledger, "a", charges, LEASE_S)
+        receipt = await reserve(ledger, "a", charges)
         assert (receipt.exceeded, receipt.retry_after_s) == ((4,), None)
         assert [*receipt.left] == [9, 9, 9, 9, 0, 9]
         assert list(receipt.levels) == await ledger.levels([charge.counter for charge in charges])
@@ -251,7 +249,7 @@ def three(cluster_of_three: list[RedisServer]) -> list[RedisServer]:
 # --- failures ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(4))
 async def test_every_operation_fails_in_time_while_redis_hangs(
     ill: tuple[RedisServer, RedisLedger], number: int
 ) -> None:
@@ -259,7 +257,7 @@ async def test_every_operation_fails_in_time_while_redis_hangs(
     server.freeze()
     assert isinstance(await fails(operations(ledger)[number], TIMEOUT_S + SLACK_S), TimeoutError)
     causes = [type(await fails(operation, TIMEOUT_S + SLACK_S)) for operation in operations(ledger)]
-    assert causes.count(LaneBroken) >= 5  # where the test itself is slow, one may be tried
+    assert causes.count(LaneBroken) >= 3  # where the test itself is slow, one may be tried
     server.thaw()
     await recovered(ledger)
 
@@ -284,9 +282,7 @@ async def test_what_was_reserved_while_redis_hung_is_given_back(ill: tuple[Redis
     charges = [Take(MINUTE, 1_000_000, 10), Take(RUNNING, 1_000, 1)]
     server.freeze()
     began = time.monotonic()
-    outcomes = await asyncio.gather(
-        *(reserve(ledger, f"{n}", charges, LEASE_S) for n in range(300)), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(reserve(ledger, f"{n}", charges) for n in range(300)), return_exceptions=True)
     assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
     assert time.monotonic() - began < TIMEOUT_S + SLACK_S
     server.thaw()
@@ -302,12 +298,11 @@ async def test_what_could_not_be_settled_while_redis_hung_is_settled_once_it_ans
     server, ledger = ill
     charges = [Take(MINUTE, 1_000_000, 10), Take(RUNNING, 1_000, 1)]
     for n in range(20):
-        await reserve(ledger, f"{n}", charges, LEASE_S)
+        await reserve(ledger, f"{n}", charges)
     server.freeze()
-    outcomes = await asyncio.gather(
-        *(settle(ledger, f"{n}", charges, [n % 10, 0]) for n in range(20)), return_exceptions=True
-    )
-    assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
+    began = time.monotonic()
+    await asyncio.gather(*(ledger.settle(f"{n}", [n % 10, 0]) for n in range(20)))
+    assert time.monotonic() - began < TIMEOUT_S + SLACK_S
     server.thaw()
     await until(ledger, [MINUTE, RUNNING], [(90, 0), (0, 0)])
 
@@ -316,13 +311,13 @@ async def test_a_sum_beyond_all_bounds_is_spent_as_one_that_no_limit_allows(serv
     charges = [Take(MINUTE, 1 << 50, 10), Take(EVER, 10**30, 10)]
     async with opened(server.url) as ledger:
         for number in range(3):
-            await reserve(ledger, f"{number}", charges, LEASE_S)
-            await settle(ledger, f"{number}", charges, [10**30, 1 << 62])
+            await reserve(ledger, f"{number}", charges)
+            await ledger.settle(f"{number}", [10**30, 1 << 62])
         assert amounts(await ledger.levels([MINUTE, EVER])) == [(1 << 52, 0), (1 << 52, 0)]
-        assert (await reserve(ledger, "more", charges, LEASE_S)).exceeded == (0, 1)
+        assert (await reserve(ledger, "more", charges)).exceeded == (0, 1)
         forced = [Take(MINUTE, 1, (1 << 64) - 1, forced=True), Take(EVER, 1, 10**30, forced=True)]
-        assert [*(await reserve(ledger, "forced", forced, LEASE_S)).left] == [1 - (2 << 52)] * 2
-        await settle(ledger, "forced", forced, [0, 0])
+        assert [*(await reserve(ledger, "forced", forced)).left] == [1 - (2 << 52)] * 2
+        await ledger.settle("forced", [0, 0])
         assert amounts(await ledger.levels([MINUTE, EVER])) == [(1 << 52, 0)] * 2
 
 
@@ -330,9 +325,9 @@ async def test_what_is_asked_for_twice_is_held_once(server: RedisServer) -> None
     charges = [Take(MINUTE, 15, 10), Take(RUNNING, 1, 1)]
     async with opened(server.url) as ledger:
         for _ in range(2):
-            receipt = await reserve(ledger, "a", charges, LEASE_S)
+            receipt = await reserve(ledger, "a", charges)
             assert (receipt.exceeded, [*receipt.left]) == ((), [5, 0])
-        await settle(ledger, "a", charges, [4, 0])
+        await ledger.settle("a", [4, 0])
         assert amounts(await ledger.levels([MINUTE, RUNNING])) == [(4, 0), (0, 0)]
 
 
@@ -340,12 +335,12 @@ async def test_a_caller_that_leaves_holds_nothing(server: RedisServer) -> None:
     charges = [Take(MINUTE, 1_000, 10)]
     async with opened(server.url) as ledger:
         await recovered(ledger)
-        asked = asyncio.ensure_future(reserve(ledger, "a", charges, LEASE_S))
+        asked = asyncio.ensure_future(reserve(ledger, "a", charges))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.wait([asked])
         assert asked.cancelled()
-        await reserve(ledger, "b", charges, LEASE_S)
+        await reserve(ledger, "b", charges)
         await until(ledger, [MINUTE], [(0, 10)])
 
 
@@ -354,9 +349,9 @@ async def test_a_slow_redis_is_waited_for_and_no_longer_than_the_timeout(ill: tu
     charges = [Take(MINUTE, 1_000_000, 10)]
     with Redis(port=server.port) as redis:
         redis.execute_command("CLIENT PAUSE", round(TIMEOUT_S * 1000 / 3))
-        assert not (await reserve(ledger, "a", charges, LEASE_S)).exceeded
+        assert not (await reserve(ledger, "a", charges)).exceeded
         redis.execute_command("CLIENT PAUSE", round(TIMEOUT_S * 1000 * 3))
-        await fails(lambda: reserve(ledger, "b", charges, LEASE_S), TIMEOUT_S + SLACK_S)
+        await fails(lambda: reserve(ledger, "b", charges), TIMEOUT_S + SLACK_S)
     await recovered(ledger)
     await until(ledger, [MINUTE], [(0, 10)])
 
@@ -371,7 +366,7 @@ async def test_a_dead_redis_is_unavailable_and_used_again_once_it_is_back(
             await fails(operation, TIMEOUT_S + SLACK_S)
     server.start()
     await recovered(ledger)
-    receipt = await reserve(ledger, "b", [Take(MINUTE, 10, 10)], LEASE_S)
+    receipt = await reserve(ledger, "b", [Take(MINUTE, 10, 10)])
     assert not receipt.exceeded
 
 
@@ -389,8 +384,8 @@ async def test_a_redis_that_dies_under_load_fails_all_in_time(ill: tuple[RedisSe
             began = time.monotonic()
             charges = [Take(MINUTE, 1_000_000_000, 1), Take(RUNNING, 1_000_000, 1)]
             try:
-                await reserve(ledger, f"{number}.{turn}", charges, LEASE_S)
-                await settle(ledger, f"{number}.{turn}", charges, [1, 0])
+                await reserve(ledger, f"{number}.{turn}", charges)
+                await ledger.settle(f"{number}.{turn}", [1, 0])
             except StoreUnavailable:
                 await asyncio.sleep(0)
             ended += 1
@@ -412,16 +407,16 @@ async def test_a_redis_that_dies_under_load_fails_all_in_time(ill: tuple[RedisSe
 async def test_a_full_redis_refuses_to_reserve_and_still_settles(ill: tuple[RedisServer, RedisLedger]) -> None:
     server, ledger = ill
     charges = [Take(MINUTE, 1_000, 0), Take(MINUTE, 1_000, 40), Take(EVER, 1_000, 40)]
-    await reserve(ledger, "a", charges, LEASE_S)
+    await reserve(ledger, "a", charges)
     with Redis(port=server.port) as redis:
         redis.execute_command("CONFIG", "SET", "maxmemory", 1)
-        cause = await fails(lambda: reserve(ledger, "b", charges, LEASE_S), TIMEOUT_S + SLACK_S)
+        cause = await fails(lambda: reserve(ledger, "b", charges), TIMEOUT_S + SLACK_S)
         assert "OOM" in str(cause)
         assert amounts(await ledger.levels([MINUTE, EVER])) == [(0, 40), (0, 40)]
-        await settle(ledger, "a", charges, [0, 7, 7])
+        await ledger.settle("a", [0, 7, 7])
         redis.execute_command("CONFIG", "SET", "maxmemory", 0)
     assert amounts(await ledger.levels([MINUTE, EVER])) == [(7, 0), (7, 0)]
-    assert not (await reserve(ledger, "b", charges, LEASE_S)).exceeded
+    assert not (await reserve(ledger, "b", charges)).exceeded
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
@@ -437,30 +432,110 @@ async def test_a_fail_over_is_followed_and_keeps_what_is_spent(tmp_path: Path, h
                 wait_for(lambda: bool(redis.execute_command("SENTINEL", "REPLICAS", "ours")))
             async with opened(sentinel.url, timeout_s=TIMEOUT_S) as ledger:
                 await recovered(ledger)
-                await reserve(ledger, "a", charges, LEASE_S)
-                await settle(ledger, "a", charges, [30])
-                await reserve(ledger, "b", charges, LEASE_S)
+                await reserve(ledger, "a", charges)
+                await ledger.settle("a", [30])
+                await reserve(ledger, "b", charges)
                 with Redis(port=master.port) as redis:
                     redis.wait(1, 5_000)
                 getattr(master, how)()
-                await fails(lambda: reserve(ledger, "c", charges, LEASE_S), TIMEOUT_S + SLACK_S)
+                await fails(lambda: reserve(ledger, "c", charges), TIMEOUT_S + SLACK_S)
                 await recovered(ledger)
                 assert amounts(await ledger.levels([MINUTE])) == [(30, 40)]
-                assert (await reserve(ledger, "c", charges, LEASE_S)).exceeded == (0,)
-                await settle(ledger, "b", charges, [40])
+                assert (await reserve(ledger, "c", charges)).exceeded == (0,)
+                await ledger.settle("b", [40])
                 assert amounts(await ledger.levels([MINUTE])) == [(70, 0)]
 
 
 # --- time ----------------------------------------------------------------------------------
 
 
-async def test_a_lease_that_ends_is_spent_in_full_by_the_servers_clock(server: RedisServer) -> None:
-    charges = [Take(MINUTE, 1_000, 10), Take(RUNNING, 1_000, 1), Take(EVER, 1_000, 5)]
-    async with opened(server.url) as ledger:
-        await reserve(ledger, "a", charges, 0.05)
-        await until(ledger, [charge.counter for charge in charges], [(10, 0), (0, 0), (5, 0)])
-        await settle(ledger, "a", charges, [3, 1, 9])
-        assert amounts(await ledger.levels([MINUTE, RUNNING, EVER])) == [(10, 0), (0, 0), (9, 0)]
+@pytest.fixture
+async def leased(server: RedisServer, anyio_backend: str) -> AsyncIterator[tuple[RedisLedger, FakeClock]]:
+    """A ledger at a time that stands still, with a reservation of 60 tokens and a slot."""
+    clock = FakeClock()
+    async with opened(server.url, clock=clock) as ledger:
+        await reserve(ledger, "a", [Take(HOUR, 100, 60), Take(RUNNING, 2, 1)])
+        yield ledger, clock
+
+
+async def test_what_a_guard_that_died_held_is_spent_when_its_lease_ends_and_a_slot_is_free(
+    leased: tuple[RedisLedger, FakeClock],
+) -> None:
+    ledger, clock = leased
+    clock.advance(LEASE_S - 1)
+    assert amounts(await ledger.levels([HOUR, RUNNING])) == [(0, 60), (0, 1)]
+    clock.advance(1 + 100.0)
+    assert await ledger.levels([HOUR, RUNNING]) == [Level(60, 0, 3_500.0), Level(0, 0, 0.0)]
+
+
+@pytest.mark.parametrize(("actual", "spent"), [(0, 60), (20, 60), (65, 65)])
+async def test_a_late_settlement_adds_what_goes_beyond_and_gives_nothing_back(
+    leased: tuple[RedisLedger, FakeClock], actual: int, spent: int
+) -> None:
+    ledger, clock = leased
+    clock.advance(LEASE_S)
+    await ledger.settle("a", [actual, 0])
+    assert amounts(await ledger.levels([HOUR, RUNNING])) == [(spent, 0), (0, 0)]
+    clock.advance(4_000.0)
+    assert amounts(await ledger.levels([HOUR])) == [(0, 0)]
+
+
+async def test_a_late_settlement_does_not_change_a_newer_window(leased: tuple[RedisLedger, FakeClock]) -> None:
+    ledger, clock = leased
+    clock.advance(LEASE_S + 4_000.0)
+    await reserve(ledger, "b", [Take(HOUR, 100, 30)])
+    await ledger.settle("b", [30])
+    await ledger.settle("a", [0, 0])
+    assert amounts(await ledger.levels([HOUR])) == [(30, 0)]
+
+
+async def test_a_long_request_keeps_what_it_holds(leased: tuple[RedisLedger, FakeClock]) -> None:
+    ledger, clock = leased
+    for _ in range(10):
+        clock.advance(EXTEND_S)
+        await ledger.extend()
+    assert amounts(await ledger.levels([HOUR, RUNNING])) == [(0, 60), (0, 1)]
+    await ledger.settle("a", [30, 0])
+    assert amounts(await ledger.levels([HOUR, RUNNING])) == [(30, 0), (0, 0)]
+
+
+async def test_a_guard_keeps_what_it_holds_by_itself(
+    leased: tuple[RedisLedger, FakeClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, clock = leased
+    monkeypatch.setattr(ledger_redis, "TICK_S", 0.001)
+    keeping = asyncio.ensure_future(ledger.keep())
+    for _ in range(4):
+        clock.advance(EXTEND_S)
+        async with asyncio.timeout(20):
+            while ledger._open["a"].since < clock.monotonic():
+                await asyncio.sleep(0.001)
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    assert amounts(await ledger.levels([HOUR, RUNNING])) == [(0, 60), (0, 1)]
+
+
+async def test_a_lease_that_could_not_be_extended_is_tried_again(ill: tuple[RedisServer, RedisLedger]) -> None:
+    server, ledger = ill
+    await reserve(ledger, "a", [Take(HOUR, 100, 60)])
+    ledger._open["a"].since -= EXTEND_S
+    due = ledger._open["a"].since
+    server.freeze()
+    await ledger.extend()
+    assert ledger._open["a"].since == due
+    server.thaw()
+    await recovered(ledger)
+    await ledger.extend()
+    assert ledger._open["a"].since > due
+
+
+async def test_what_did_not_fit_is_not_held(leased: tuple[RedisLedger, FakeClock]) -> None:
+    ledger, _ = leased
+    assert (await reserve(ledger, "b", [Take(HOUR, 100, 41)])).exceeded == (0,)
+    assert (await reserve(ledger, "c", [], "key:k")).exceeded == ()
+    assert [*ledger._open] == ["a"]
+    await ledger.settle("a", [30, 0])
+    assert not ledger._open
 
 
 @pytest.mark.parametrize("step_s", [3600.0, -3600.0])
@@ -468,11 +543,11 @@ async def test_a_guards_clock_that_steps_changes_nothing(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch, step_s: float
 ) -> None:
     async with opened(server.url) as ledger:
-        await reserve(ledger, "a", [Take(MINUTE, 100, 60)], LEASE_S)
-        await settle(ledger, "a", [Take(MINUTE, 100, 60)], [60])
+        await reserve(ledger, "a", [Take(MINUTE, 100, 60)])
+        await ledger.settle("a", [60])
         now = SystemClock().time
         monkeypatch.setattr(time, "time", lambda: now() + step_s)
-        receipt = await reserve(ledger, "b", [Take(MINUTE, 100, 60)], LEASE_S)
+        receipt = await reserve(ledger, "b", [Take(MINUTE, 100, 60)])
         assert receipt.exceeded == (0,)
         assert receipt.retry_after_s is not None
         assert 50 < receipt.retry_after_s <= 60
@@ -483,14 +558,14 @@ async def test_a_servers_clock_that_goes_back_frees_nothing_early_and_all_within
     clock.advance(86_400)
     charges = [Take(MINUTE, 100, 60)]
     async with opened(server.url, clock=clock) as ledger:
-        await reserve(ledger, "a", charges, LEASE_S)
-        await settle(ledger, "a", charges, [60])
+        await reserve(ledger, "a", charges)
+        await ledger.settle("a", [60])
         clock.advance(-3600)
-        assert (await reserve(ledger, "b", charges, LEASE_S)).retry_after_s == 60
-        await reserve(ledger, "c", [Take(MINUTE, 100, 1)], 100)
+        assert (await reserve(ledger, "b", charges)).retry_after_s == 60
+        await reserve(ledger, "c", [Take(MINUTE, 100, 1)])
         clock.advance(59)
-        assert (await reserve(ledger, "d", charges, LEASE_S)).exceeded == (0,)
-        await settle(ledger, "c", [Take(MINUTE, 100, 1)], [0])
+        assert (await reserve(ledger, "d", charges)).exceeded == (0,)
+        await ledger.settle("c", [0])
         clock.advance(1)
         assert amounts(await ledger.levels([MINUTE])) == [(0, 0)]
 
@@ -499,14 +574,14 @@ async def test_keys_are_gone_once_they_cannot_matter(server: RedisServer) -> Non
     day = Counter("user:alice", "tokens/1d", 86_400.0)
     charges = [Take(counter, 1_000, 10) for counter in (MINUTE, RUNNING, EVER, day)]
     async with opened(server.url) as ledger:
-        await reserve(ledger, "a", charges, LEASE_S)
+        await reserve(ledger, "a", charges)
         assert ttls(server) == {
-            **dict.fromkeys(names(MINUTE), range(90, 152)),
-            **dict.fromkeys(names(RUNNING), range(30, 92)),
+            **dict.fromkeys(names(MINUTE), range(120, 182)),
+            **dict.fromkeys(names(RUNNING), range(60, 122)),
             **dict.fromkeys(names(EVER), range(-1, 0)),
-            **dict.fromkeys(names(day), range(86_430, 86_492)),
+            **dict.fromkeys(names(day), range(86_460, 86_522)),
         }
-        await settle(ledger, "a", charges, [1, 0, 0, 1])
+        await ledger.settle("a", [1, 0, 0, 1])
         assert ttls(server) == {names(MINUTE)[0]: range(60, 122), names(day)[0]: range(86_400, 86_462)}
 
 
@@ -536,8 +611,8 @@ async def test_a_counter_stays_small_however_much_is_spent(server: RedisServer) 
     async with opened(server.url, clock=clock) as ledger:
         for turn in range(600):
             charges = [Take(MINUTE, 1_000_000, 3)]
-            await reserve(ledger, f"{turn}", charges, LEASE_S)
-            await settle(ledger, f"{turn}", charges, [3])
+            await reserve(ledger, f"{turn}", charges)
+            await ledger.settle(f"{turn}", [3])
             clock.advance(0.25)
         with Redis(port=server.port) as redis:
             assert len(redis.get(names(MINUTE)[0])) < 500

@@ -10,7 +10,7 @@ from llmguard.store.memory import MemoryStore
 from llmguard.store.store import StoreUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FailingLedger
-from tests.store.takes import Take, reserve, settle
+from tests.store.takes import Take, reserve
 
 pytestmark = pytest.mark.anyio
 
@@ -38,10 +38,10 @@ class Site:
         passed = 0
         for turn in range(times):
             guard = self.guards[turn % REPLICAS]
-            receipt = await reserve(guard, f"{self.clock.monotonic()}-{turn}", charge(amount), 60)
+            receipt = await reserve(guard, f"{self.clock.monotonic()}-{turn}", charge(amount))
             if not receipt.exceeded:
                 passed += 1
-                await settle(guard, f"{self.clock.monotonic()}-{turn}", charge(amount), (amount,))
+                await guard.settle(f"{self.clock.monotonic()}-{turn}", (amount,))
         return passed
 
 
@@ -72,14 +72,15 @@ async def test_an_interval_that_holds_the_failure_holds_at_most_twice_the_limit(
 async def test_a_reservation_is_settled_where_it_was_made() -> None:
     site = Site()
     guard = site.guards[0]
-    await reserve(guard, "there", charge(50), 60)
+    await reserve(guard, "there", charge(50))
     site.shared.failing = True
-    await reserve(guard, "here", charge(20), 60)
-    with pytest.raises(StoreUnavailable):
-        await settle(guard, "there", charge(50), (10,))
+    await reserve(guard, "here", charge(20))
+    failed = site.shared.calls
+    await guard.settle("there", (10,))
+    assert site.shared.calls == failed + 1
     site.shared.failing = False
-    await settle(guard, "there", charge(50), (10,))
-    await settle(guard, "here", charge(20), (20,))
+    await guard.settle("there", (10,))
+    await guard.settle("here", (20,))
     assert (await guard.levels([TOKENS]))[0].spent == 10
 
 
@@ -88,7 +89,7 @@ async def test_one_guard_alone_has_the_whole_limit() -> None:
     shared = FailingLedger(MemoryStore(clock=clock).ledger)
     shared.failing = True
     guard = ShareLedger(shared, MemoryStore(clock=clock).ledger, 1)
-    receipts = await asyncio.gather(*(reserve(guard, str(turn), charge(1), 60) for turn in range(150)))
+    receipts = await asyncio.gather(*(reserve(guard, str(turn), charge(1)) for turn in range(150)))
     assert sum(not receipt.exceeded for receipt in receipts) == 100
 
 
@@ -105,14 +106,14 @@ async def test_what_was_noted_holds_without_the_store() -> None:
     site = Site()
     guard, other = site.guards[0], site.guards[1]
     await guard.note("key:a", "blocked", 3600.0)
-    assert (await reserve(guard, "1", charge(1), 60, "key:a")).note == "blocked"
+    assert (await reserve(guard, "1", charge(1), "key:a")).note == "blocked"
     site.shared.failing = True
-    assert (await reserve(guard, "2", charge(1), 60, "key:a")).note == "blocked"
-    assert (await reserve(other, "3", charge(1), 60, "key:a")).note is None
+    assert (await reserve(guard, "2", charge(1), "key:a")).note == "blocked"
+    assert (await reserve(other, "3", charge(1), "key:a")).note is None
     with pytest.raises(StoreUnavailable):
         await guard.note("key:a", None, 0.0)
     site.shared.failing = False
     await guard.note("key:a", None, 0.0)
-    assert (await reserve(guard, "4", charge(1), 60, "key:a")).note is None
+    assert (await reserve(guard, "4", charge(1), "key:a")).note is None
     site.shared.failing = True
-    assert (await reserve(guard, "5", charge(1), 60, "key:a")).note is None
+    assert (await reserve(guard, "5", charge(1), "key:a")).note is None

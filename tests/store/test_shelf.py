@@ -8,7 +8,7 @@ from llmguard.store.ledger import Counter
 from llmguard.store.ledger_local import BATCH, LocalLedger
 from llmguard.store.shelf import Kept, MemoryShelf, row_id
 from tests.fakes.clock import FakeClock
-from tests.store.takes import Take, reserve, settle
+from tests.store.takes import Take, reserve
 
 pytestmark = pytest.mark.anyio
 
@@ -67,11 +67,11 @@ async def test_a_ledger_keeps_few_counters_at_hand_and_loses_none() -> None:
     ledger = LocalLedger(clock=clock, generation=200)
     users = [Counter(f"user:{n}", "tokens", 60.0) for n in range(5000)]
     held = [Take(Counter("tenant:acme", "concurrent", None), 100, 1)]
-    await reserve(ledger, "held", held, 600.0)
+    await reserve(ledger, "held", held)
     for number, user in enumerate(users):
         charges = [Take(user, 100, 10), Take(Counter("global:", "tokens", 60.0), 1 << 40, 10)]
-        await reserve(ledger, "one", charges, 60.0)
-        await settle(ledger, "one", charges, [number % 10, 1])
+        await reserve(ledger, "one", charges)
+        await ledger.settle("one", [number % 10, 1])
         assert len(ledger._young) + len(ledger._old) <= 2 * 200 + 3 * BATCH
     assert [level.spent for level in await ledger.levels(users)] == [number % 10 for number in range(5000)]
     assert (await ledger.levels([held[0].counter]))[0].reserved == 1
@@ -84,8 +84,8 @@ async def test_a_ledger_forgets_what_has_ended() -> None:
     ledger = LocalLedger(clock=clock, generation=100)
     for number in range(10_000):
         charges = [Take(Counter(f"user:{number}", "tokens", 60.0), 100, 10)]
-        await reserve(ledger, "one", charges, 60.0)
-        await settle(ledger, "one", charges, [10])
+        await reserve(ledger, "one", charges)
+        await ledger.settle("one", [10])
         clock.advance(0.125)
     assert len(ledger._memory) < 1.6 * 60.0 / 0.125
     await ledger.close()

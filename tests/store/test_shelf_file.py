@@ -19,7 +19,7 @@ from llmguard.store.shelf_file import PATIENCE_S
 from llmguard.store.store import StoreUnavailable
 from tests.fakes.clock import FakeClock
 from tests.store.ledgers import FileLedger
-from tests.store.takes import Take, reserve, settle
+from tests.store.takes import Take, reserve
 
 pytestmark = pytest.mark.anyio
 
@@ -35,17 +35,17 @@ from pathlib import Path
 from llmguard.clock import SystemClock
 from llmguard.store.file import FileStore
 from llmguard.store.ledger import Counter
-from tests.store.takes import Take, reserve, settle
+from tests.store.takes import Take, reserve
 
 async def main():
     ledger = FileStore(Path(sys.argv[1]), clock=SystemClock(), timeout_s=5.0).ledger
     counters = [Counter("user:alice", "tokens day", 86_400.0), Counter("user:alice", "credits", None)]
     slot = Take(Counter("tenant:acme", "concurrent", None, level=True), 9, 1)
-    await reserve(ledger, "open", [Take(counter, 1 << 40, 1_000_000) for counter in counters], 600.0)
+    await reserve(ledger, "open", [Take(counter, 1 << 40, 1_000_000) for counter in counters])
     charges = [Take(counter, 1 << 40, 5) for counter in counters] + [slot]
     for n in range(1_000_000):
-        await reserve(ledger, str(n), charges, 60.0)
-        await settle(ledger, str(n), charges, [1, 1, 0])
+        await reserve(ledger, str(n), charges)
+        await ledger.settle(str(n), [1, 1, 0])
         print(n + 1, flush=True)
         await asyncio.sleep(0.01)
 
@@ -67,8 +67,8 @@ def spender(directory: Path) -> "subprocess.Popen[str]":
 async def spend(ledger: LocalLedger, amount: int, *counters: Counter) -> None:
     """Reserve and settle at once."""
     charges = [Take(counter, 1_000_000, amount) for counter in counters]
-    assert not (await reserve(ledger, "spender", charges, 60.0)).exceeded
-    await settle(ledger, "spender", charges, [amount] * len(charges))
+    assert not (await reserve(ledger, "spender", charges)).exceeded
+    await ledger.settle("spender", [amount] * len(charges))
 
 
 async def spent(ledger: LocalLedger, *counters: Counter) -> list[int]:
@@ -170,8 +170,8 @@ async def test_a_reset_is_kept_and_an_ended_window_leaves_the_file(tmp_path: Pat
 async def test_slots_that_are_free_again_leave_nothing(tmp_path: Path) -> None:
     store = opened(tmp_path, FakeClock())
     charges = [Take(SLOTS, 1, 1)]
-    await reserve(store.ledger, "a", charges, 60.0)
-    await settle(store.ledger, "a", charges, [0])
+    await reserve(store.ledger, "a", charges)
+    await store.ledger.settle("a", [0])
     await store.close()
     with sqlite3.connect(tmp_path / FILE) as other:
         assert other.execute("SELECT count(*) FROM counters").fetchone() == (0,)
@@ -228,7 +228,7 @@ async def test_while_nothing_can_be_written_nothing_is_held_and_nothing_lost(tmp
         await spend(ledger, 20, DAY)  # LIFE does not change again: the write that failed must be made again
         clock.advance(PATIENCE_S)
         with pytest.raises(StoreUnavailable) as raised:
-            await reserve(ledger, "a", [Take(DAY, 100, 1)], 60.0)
+            await reserve(ledger, "a", [Take(DAY, 100, 1)])
         assert isinstance(raised.value.__cause__, sqlite3.Error)
         assert await spent(ledger, DAY) == [20]
     finally:
@@ -251,7 +251,7 @@ async def test_a_row_that_is_no_window_is_a_failure_and_nothing_is_held(tmp_path
     other.close()
     store = opened(tmp_path, FakeClock())
     with pytest.raises(StoreUnavailable):
-        await reserve(store.ledger, "a", [Take(LIFE, 100, 1), Take(DAY, 100, 1)], 60.0)
+        await reserve(store.ledger, "a", [Take(LIFE, 100, 1), Take(DAY, 100, 1)])
     assert (await store.ledger.levels([LIFE])) == [Level(0, 0, 0.0)]
     await store.close()
 
