@@ -87,7 +87,7 @@ class Metrics:
     """The figures of one process, and with a `shared` folder the sum over all workers that write there."""
 
     def __init__(self, shared: Path | None = None) -> None:
-        self._tally = Tally()
+        self._tally = Tally(counts={RESERVED: 0, REFUNDED: 0, OVERRUN: 0})
         self._shared = shared
         self._file = f"{os.getpid()}.msgpack"
 
@@ -109,13 +109,12 @@ class Metrics:
 
     def settled(self, held_input: int, held_output: int, given: int, made: int) -> None:
         """Count what was held of tokens and what became of it; what an input or output took beyond it is an overrun."""
-        counts, rest = self._tally.counts, held_input + held_output - given - made
-        counts[RESERVED] = counts.get(RESERVED, 0) + held_input + held_output
-        if rest > 0:
-            counts[REFUNDED] = counts.get(REFUNDED, 0) + rest
+        counts, held = self._tally.counts, held_input + held_output
+        counts[RESERVED] += held
+        if held > given + made:
+            counts[REFUNDED] += held - given - made
         if given > held_input or made > held_output:
-            over = max(0, given - held_input) + max(0, made - held_output)
-            counts[OVERRUN] = counts.get(OVERRUN, 0) + over
+            counts[OVERRUN] += max(0, given - held_input) + max(0, made - held_output)
 
     def over_limit(self, rules: Iterable[Rule]) -> None:
         """Count the limits that were too tight for a request."""

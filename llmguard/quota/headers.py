@@ -10,21 +10,24 @@ from llmguard.quota.rule import TOKENS, Rule
 from llmguard.store.ledger import Level, Receipt
 
 Header = tuple[bytes, bytes]
+MOST: Final = 2**63
+"""More than is left of any limit."""
 KINDS: Final = {"requests": frozenset({"requests"}), "tokens": TOKENS}
 
 
 class Told(msgspec.Struct, frozen=True):
     """A limit that counts requests or tokens: its place among the rules, and what never changes of its headers.
 
-    `window` says that all is back in a window; it is empty for a limit without one.
+    `limit` is the header that tells it; `window` adds that all is back in a window, which a limit without one does not
+    say.
     """
 
     place: int
     rule: Rule
-    limit: Header
+    limit: tuple[Header, ...]
+    window: tuple[Header, ...]
     remaining: bytes
     reset: bytes
-    window: tuple[Header, ...]
 
 
 class RateLimitHeaders:
@@ -34,24 +37,24 @@ class RateLimitHeaders:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         kinds = [
-            [_told(kind, place, rule) for place, rule in enumerate(rules) if rule.of in measures]
+            [(place, _told(kind, place, rule)) for place, rule in enumerate(rules) if rule.of in measures]
             for kind, measures in KINDS.items()
         ]
         self._kinds = [kind for kind in kinds if kind]
 
     def of(self, receipt: Receipt) -> tuple[Header, ...]:
         """The headers for a receipt for all of the rules."""
-        headers: tuple[Header, ...] = ()
-        left = receipt.left
+        headers: list[Header] = []
+        lefts, levels = receipt.left, receipt.levels
         for kind in self._kinds:
-            told = kind[0]
-            least = left[told.place]
-            for other in kind[1:]:
-                if left[other.place] < least:
-                    told, least = other, left[other.place]
-            reset = told.window if not receipt.levels else _reset(told, receipt.levels[told.place])
-            headers += (told.limit, (told.remaining, b"%d" % (least if least > 0 else 0)), *reset)
-        return headers
+            told, least = kind[0][1], MOST
+            for place, other in kind:  # every answer passes here, and min() takes three times as long
+                left = lefts[place]
+                if left < least:
+                    told, least = other, left
+            headers += told.window if not levels else told.limit + _reset(told, levels[told.place])
+            headers.append((told.remaining, b"%d" % (least if least > 0 else 0)))
+        return tuple(headers)
 
 
 def reset_s(rule: Rule, level: Level) -> float | None:
@@ -68,12 +71,12 @@ def _reset(told: Told, level: Level) -> tuple[Header, ...]:
 
 def _told(kind: str, place: int, rule: Rule) -> Told:
     name = kind.encode()
-    reset = b"x-ratelimit-reset-" + name
+    limit, reset = (b"x-ratelimit-limit-" + name, b"%d" % rule.limit), b"x-ratelimit-reset-" + name
     return Told(
         place=place,
         rule=rule,
-        limit=(b"x-ratelimit-limit-" + name, b"%d" % rule.limit),
+        limit=(limit,),
+        window=(limit,) if rule.every_s is None else (limit, (reset, spelled(rule.every_s).encode())),
         remaining=b"x-ratelimit-remaining-" + name,
         reset=reset,
-        window=() if rule.every_s is None else ((reset, spelled(rule.every_s).encode()),),
     )

@@ -75,22 +75,26 @@ class Needs(msgspec.Struct, frozen=True, gc=False):
         anything was generated. A report that the relayed text proves too small is replaced by the bound: an
         underestimate gives nothing back.
         """
-        if usage is None and not relayed_bytes and code:
-            # Who leaves before the answer has been served up to there; who was not answered, not at all.
-            gone = code == "client_closed_request"
-            return (1, self.input_tokens, self.input_tokens, 0, 0, 0) if gone else NOTHING
-        candidates, given = self.candidates, self.input_tokens
+        given, candidates = self.input_tokens, self.candidates
         # What was not picked was made as well.
         relayed_bytes *= candidates
-        made = 0
-        if usage is not None:
+        if usage is None:
+            if not relayed_bytes and code:
+                # Who leaves before the answer has been served up to there; who was not answered, not at all.
+                return (1, given, given, 0, 0, 0) if code == "client_closed_request" else NOTHING
+            made = self._made(relayed_bytes, counted)
+        else:
             read, made = usage.prompt_tokens, usage.completion_tokens
             # A bound is no smaller than the text: only what is far below it needs a look at the text itself.
             if read * CREDIBLE_BYTES >= given or read * CREDIBLE_BYTES >= _text_bytes(self.request):
                 given = read
-        if usage is None or made * CREDIBLE_BYTES < relayed_bytes:
-            made = max(made, min(self.output_tokens, relayed_bytes) if counted is None else counted * candidates)
+            if made * CREDIBLE_BYTES < relayed_bytes:
+                made = max(made, self._made(relayed_bytes, counted))
         return 1, given + made, given, made, self.credits + made // candidates * self.logits, 0
+
+    def _made(self, relayed_bytes: int, counted: int | None) -> int:
+        """The tokens of what was made, counted or bounded."""
+        return min(self.output_tokens, relayed_bytes) if counted is None else counted * self.candidates
 
 
 def picker(places: Sequence[int]) -> Callable[[Sequence[int]], tuple[int, ...]]:
@@ -102,10 +106,13 @@ def picker(places: Sequence[int]) -> Callable[[Sequence[int]], tuple[int, ...]]:
 
 def input_bound(request: ModelRequest | PoolingRequest, body_bytes: int) -> int:
     """The most tokens that a body of so many bytes can be for a model."""
+    bound = body_bytes + TEMPLATE_TOKENS
     if isinstance(request, ChatRequest):
-        pictures, picture_bytes = _pictures(request)
-        return max(0, body_bytes - picture_bytes) + TEMPLATE_TOKENS + pictures * IMAGE_TOKENS
-    return body_bytes + TEMPLATE_TOKENS
+        for message in request.messages:
+            if type(message.content) is list:
+                pictures = [part for part in message.content if type(part) is ImagePart]
+                bound += sum([IMAGE_TOKENS - len(part.image_url.url) for part in pictures])
+    return bound
 
 
 def needs(request: ModelRequest, input_tokens: int, most: int, prices: Prices, candidates: int = 1) -> Needs:
@@ -138,7 +145,7 @@ def capped(request: ModelRequest, most: int) -> ModelRequest:
 
 
 def choices_of(request: ModelRequest) -> int:
-    if isinstance(request, CompletionRequest):
+    if type(request) is CompletionRequest:
         prompts = 1 if isinstance(request.prompt, str) else len(request.prompt)
         return max(request.n or 1, request.best_of or 1) * prompts
     return request.n or 1
@@ -148,18 +155,6 @@ def _logits(request: ModelRequest) -> int:
     if isinstance(request, CompletionRequest):
         return 1 + (request.logprobs or 0)
     return 1 + (request.top_logprobs or 0) if request.logprobs else 0
-
-
-def _pictures(request: ChatRequest) -> tuple[int, int]:
-    """How many pictures a request holds, and the bytes that they are in it."""
-    count = size = 0
-    for message in request.messages:
-        if type(message.content) is list:
-            for part in message.content:
-                if type(part) is ImagePart:
-                    count += 1
-                    size += len(part.image_url.url)
-    return count, size
 
 
 def _text_bytes(request: ModelRequest | PoolingRequest) -> int:

@@ -39,18 +39,21 @@ class Reservation(msgspec.Struct):
 
     def relay(self, event: Event) -> None:
         """Count what an event gives away."""
+        size = 0
         for choice in event.choices:
             for text in said(choice):
-                self.relayed_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+                size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
                 if self.kept is not None:
                     self.kept.append(text)
+        self.relayed_bytes += size
 
 
 def said(choice: "Choice | ChunkChoice | CompletionChoice") -> Iterable[str]:
     """The texts of a choice or of a piece of one: what is said, refused, and written as arguments of a call."""
-    if isinstance(choice, CompletionChoice):
+    # Every event passes here; of a struct's class isinstance() takes six times as long to say no.
+    if type(choice) is CompletionChoice:
         return (choice.text,)
-    part = choice.delta if isinstance(choice, ChunkChoice) else choice.message
+    part = choice.delta if type(choice) is ChunkChoice else choice.message
     if not part.tool_calls and not part.function_call and not part.refusal:
         return (part.content,) if part.content else ()
     functions: list[AnswerCall | DeltaFunction | UnsetType | None] = [part.function_call or None]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final, TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
 from llmguard.clock import Clock
@@ -25,8 +26,17 @@ LONG_S: Final = 3600.0
 """From this length on, a window outlives the process where the store has a file."""
 
 Windows: TypeAlias = list[Kept]
-Reservation: TypeAlias = tuple[Windows, Sequence[int]]
-"""The windows of the charges, and what is held of each."""
+
+
+class Account(msgspec.Struct, frozen=True, gc=False):
+    """What some charges come down to: their windows and limits, and the places of these.
+
+    The loops that every request passes go by place: to walk along three lists at once takes twice as long.
+    """
+
+    windows: Windows
+    limits: list[int]
+    places: range
 
 
 class LocalLedger:
@@ -45,8 +55,8 @@ class LocalLedger:
         self._young: dict[Counter, Kept] = {}
         self._old: dict[Counter, Kept] = {}
         self._came = 0
-        self._sets: dict[Charges, Windows] = {}
-        self._held: dict[str, Reservation] = {}
+        self._accounts: dict[Charges, Account] = {}
+        self._held: dict[str, tuple[Account, Sequence[int]]] = {}
         self._notes: dict[str, tuple[str, float]] = {}
         self._notes_before_sweep = GENERATION
 
@@ -57,22 +67,22 @@ class LocalLedger:
         if durable:
             durable.check()
         note = None if about is None else self._noted(about)
-        windows = self._sets.get(charges) or self._set(charges, now)
+        account = self._accounts.get(charges) or self._account(charges, now)
+        windows, limits = account.windows, account.limits
         if not charges or id in self._held:
             return _receipt(windows, charges, now, note)
-        left: list[int] = []
-        over = False
-        for window, charge, amount in zip(windows, charges, amounts, strict=True):
+        left, over = [*limits], False
+        for place in account.places:
+            window = windows[place]
             if now >= window.leaves:
                 window.purge(now)
-            reserved = window.reserved = window.reserved + amount
-            rest = charge.limit - window.spent - reserved
-            left.append(rest)
+            reserved = window.reserved = window.reserved + amounts[place]
+            rest = left[place] = limits[place] - window.spent - reserved
             if rest < 0:
                 over = True
         if over and (exceeded := _exceeded(charges, amounts, left)):
             return self._refuse(windows, charges, amounts, exceeded, now, note)
-        self._held[id] = windows, amounts
+        self._held[id] = account, amounts
         if durable:
             durable.mark_saved(windows)
         return Receipt(left, (), None, note) if 0 not in amounts else _receipt(windows, charges, now, note)
@@ -83,8 +93,11 @@ class LocalLedger:
         if held is None:
             return
         now = self._monotonic() + self._offset
-        for window, amount, used in zip(*held, actual, strict=True):
-            window.reserved -= amount
+        account, amounts = held
+        windows = account.windows
+        for place in account.places:
+            window, used = windows[place], actual[place]
+            window.reserved -= amounts[place]
             if window.saved:
                 self._mark(window)
             if used:
@@ -165,13 +178,15 @@ class LocalLedger:
         if current.saved:
             self._mark(current)
 
-    def _set(self, charges: Charges, now: float) -> Windows:
+    def _account(self, charges: Charges, now: float) -> Account:
         """The windows of some charges, kept until the younger generation is the older."""
         if self._came >= self._batch:
             self._move(now)
-        if len(self._sets) >= self._generation:
-            self._sets.clear()
-        found = self._sets[charges] = [self._window(charge.counter) for charge in charges]
+        if len(self._accounts) >= self._generation:
+            self._accounts.clear()
+        windows = [self._window(charge.counter) for charge in charges]
+        found = Account(windows, [charge.limit for charge in charges], range(len(charges)))
+        self._accounts[charges] = found
         return found
 
     def _window(self, counter: Counter) -> Kept:
@@ -199,7 +214,7 @@ class LocalLedger:
         if not self._old:
             if len(self._young) >= self._generation:
                 self._young, self._old = {}, self._young
-                self._sets.clear()
+                self._accounts.clear()
             self._came = 0
             return
         self._came = max(0, self._came - self._batch)

@@ -1,6 +1,6 @@
 """`/v1/chat/completions`: the answer and the chunk, as OpenAI defines them; a field that is not here is dropped."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -142,6 +142,7 @@ class Delta(Struct, omit_defaults=True):
     function_call: DeltaFunction | None = None
 
 
+@final
 class ChunkChoice(Struct, kw_only=True):
     """A choice's part of a chunk."""
 

@@ -1,6 +1,6 @@
 """`/v1/completions`: the older text-completion request and answer."""
 
-from typing import Annotated
+from typing import Annotated, final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -68,6 +68,7 @@ class CompletionLogprobs(Struct):
     text_offset: list[int] | None = None
 
 
+@final
 class CompletionChoice(Struct):
     """One of the answers, or a piece of it in a stream."""
 

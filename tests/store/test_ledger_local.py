@@ -71,4 +71,4 @@ async def test_charges_that_were_used_before_find_their_counters_on_the_shelf() 
             await ledger.settle(f"{number}", [5 + number])
         for other in range(32):
             await ledger.levels([Counter(f"user:{number}.{other}", "tokens", 60.0)])
-    assert len(ledger._sets) <= 4
+    assert len(ledger._accounts) <= 4
