@@ -3,11 +3,12 @@
 1. Fold    the text as it is compared, and its tokens.
 2. Score   against the principal's window, and bet on the events.
 3. Link    the principal with others whose prompts share long runs.
-4. Pool    where it is linked: the same prompt against the cluster's window, on the cluster's evidence.
+4. Pool    where it is linked: the same prompt against the cluster's window, on the cluster's evidence; but
+           edits of one text are a principal's own, and are scored in its own window.
 5. Read    both.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from math import log10
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,10 +21,10 @@ from prompts.evidence import Channels, Evidence
 from prompts.linkage import Linkage
 from prompts.portrait import OTHERS, OWN, Beside
 from prompts.prompt import Said
-from prompts.scorer import Scorer
+from prompts.scorer import Scorer, Taken
 from prompts.signals.near_duplicates import CLOSE
 from prompts.tokens import Tokens
-from prompts.window import Window
+from prompts.window import LOOK_BACK, Chain, Window
 
 if TYPE_CHECKING:  # it loads FAISS
     from prompts.lookout import Lookout
@@ -78,6 +79,30 @@ class Pooled:
     members: tuple[str, ...]
 
 
+class Part:
+    """A member's part in its cluster: how often each event was its prompts', and its last chains as they are there."""
+
+    __slots__ = ("_chains", "counts")
+
+    def __init__(self, channels: Channels) -> None:
+        self.counts: NDArray[np.int32] = np.zeros(2 * channels.size, np.int32)
+        self._chains: deque[tuple[Chain, Chain]] = deque(maxlen=LOOK_BACK)
+
+    def chain(self, own: Taken) -> Chain | None:
+        """The cluster's chain of a prompt that goes on one of the member's own, where that is known."""
+        return next((chain for mine, chain in reversed(self._chains) if mine is own.joined.chain), None)
+
+    def take(self, own: Taken, pooled: Taken) -> None:
+        """Count a prompt, by what its own window and the cluster's said of it."""
+        for event in pooled.events:
+            self.counts[event] += 1
+        self._chains.append((own.joined.chain, pooled.joined.chain))
+
+    def leave(self) -> None:
+        """Forget the chains: one of the windows is empty."""
+        self._chains.clear()
+
+
 class Principal:
     """The state of one stream: a window, its evidence, and where it is a cluster, the members' parts in it."""
 
@@ -87,7 +112,7 @@ class Principal:
         self.window = window
         self.evidence = evidence
         self.by_cluster = False
-        self.parts: dict[str, NDArray[np.int32]] = {}
+        self.parts: dict[str, Part] = {}
 
 
 class Detector:
@@ -143,17 +168,17 @@ class Detector:
         own = self._state(principal)
         if said is None:
             return self._reading(principal, own, False)
-        events = self._take(principal, own, said)
-        if events is not None:
+        taken = self._take(principal, own, said)
+        if taken is not None:
             cluster = self.linkage.see(principal, said, tags)
             dissolved = self.linkage.dissolved()
             for name in dissolved:
                 self.forget(_pooled(name))
             if cluster is not None and cluster not in dissolved:
-                self._pool(principal, own, cluster, said)
+                self._pool(principal, own, cluster, said, taken)
             if self.lookout is not None:
                 self._look(self.lookout, principal, said)
-        return self._reading(principal, own, events is not None)
+        return self._reading(principal, own, taken is not None)
 
     def signals(self, principal: str) -> dict[str, Signal]:
         """Each channel's own evidence on a principal; of nobody for one that is not known."""
@@ -190,35 +215,37 @@ class Detector:
 
     def forget(self, principal: str) -> None:
         """Drop a principal's window and evidence, its part in its cluster's too: a pardon, or a key that is gone."""
-        cluster = self.linkage.cluster(principal)
-        together = self._principals.get(_pooled(cluster)) if cluster is not None else None
+        together = self._together(principal)
         if together is not None:
             together.parts.pop(principal, None)
         state = self._principals.pop(principal, None)
         if state is not None:
             self._empty(principal, state)
 
-    def _take(self, name: str, state: Principal, said: Said) -> list[int] | None:
+    def _take(
+        self, name: str, state: Principal, said: Said, own: Taken | None = None, chain: Chain | None = None
+    ) -> Taken | None:
         before = len(state.window)
-        events = self.scorer.events(state.window, said)
+        scorer = self.scorer
+        taken = scorer.take(state.window, said) if own is None else scorer.pool(state.window, said, own, chain)
         self._held += len(state.window) - before
         self._filled[name] = state
         self._filled.move_to_end(name)
-        if events is not None:
-            state.evidence.update(events, self._threshold)
+        if taken is not None:
+            state.evidence.update(taken.events, self._threshold)
         while self._held > self._most_prompts:
             self._empty(*next(iter(self._filled.items())))
-        return events
+        return taken
 
-    def _pool(self, principal: str, own: Principal, cluster: str, said: Said) -> None:
+    def _pool(self, principal: str, own: Principal, cluster: str, said: Said, taken: Taken) -> None:
         state = self._state(_pooled(cluster))
         part = state.parts.get(principal)
         if part is None:
-            part = state.parts[principal] = np.zeros(2 * self.channels.size, np.int32)
+            part = state.parts[principal] = Part(self.channels)
             self._absorb(state, own)
-        events = self._take(_pooled(cluster), state, said)
-        for event in events or ():
-            part[event] += 1
+        pooled = self._take(_pooled(cluster), state, said, taken, part.chain(taken))
+        if pooled is not None:
+            part.take(taken, pooled)
 
     def _look(self, lookout: "Lookout", principal: str, said: Said) -> None:
         for near in lookout.see(principal, said, self.linkage.met(principal)):
@@ -247,15 +274,25 @@ class Detector:
         self._filled.pop(name, None)
         self._held -= len(state.window)
         state.window = Window(self._capacity, self.scorer.hashes)
+        together = self._together(name)
+        part = together.parts.get(name) if together is not None else None
+        for left in (part, *state.parts.values()):
+            if left is not None:
+                left.leave()
+
+    def _together(self, principal: str) -> Principal | None:
+        """The state of a principal's cluster."""
+        cluster = self.linkage.cluster(principal)
+        return self._principals.get(_pooled(cluster)) if cluster is not None else None
 
     def _reading(self, principal: str, own: Principal, scored: bool) -> Reading:
         evidence = own.evidence
         cluster = self.linkage.cluster(principal)
-        pooled = self._principals.get(_pooled(cluster)) if cluster is not None else None
+        pooled = self._together(principal)
         # Who was flagged with its cluster stays so, whatever that becomes a part of.
         if pooled is not None and pooled.evidence.flagged_after is not None and not own.by_cluster:
             part = pooled.parts.get(principal)
-            own.by_cluster = part is not None and self.channels.part(part) >= OWN_PART
+            own.by_cluster = part is not None and self.channels.part(part.counts) >= OWN_PART
         return Reading(
             scored=scored,
             prompts=evidence.scored,

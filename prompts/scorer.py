@@ -7,6 +7,7 @@
 """
 
 from array import array
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from prompts.normalise import fold, shortened, without_courtesy
 from prompts.prompt import STRATA, Said, by_length, said
 from prompts.signals import affixes, brevity, chains, novelty, spans
 from prompts.tokens import Tokens
-from prompts.window import Joined, Window
+from prompts.window import Chain, Joined, Window
 
 LEAST_SEEN = tuple(chains + lag for _, chains, lag in affixes.TESTS) + tuple(chains for _, chains in spans.TESTS)
 """Prompts after which each of these tests has a chance to hit."""
@@ -33,6 +34,13 @@ FEW = 24
 def ids_of(text: str, tokens: Tokens) -> Ids:
     """The ids of what a user said, as it is compared: folded, without courtesies, shortened where it is long."""
     return tokens.ids(without_courtesy(fold(shortened(text))))
+
+
+class Taken(NamedTuple):
+    """What a window said of a prompt that it then took: its events, and where it stands among the last ones."""
+
+    events: list[int]
+    joined: Joined
 
 
 class Scorer:
@@ -53,14 +61,28 @@ class Scorer:
         """The same of a text's ids, as `ids_of` gives them; None for none."""
         return said(np.asarray(ids, np.uint16), self.hashes) if len(ids) else None
 
-    def events(self, window: Window, said: Said) -> list[int] | None:
+    def take(self, window: Window, said: Said) -> Taken | None:
         """The events of a prompt, which the window then holds; None for a repeat."""
         if window.holds(said.digest):
             return None
         joined = window.join(said)
-        events = self._events(window, said, joined)
+        taken = Taken(self._events(window, said, joined), joined)
         self._keep(window, said, joined)
-        return events
+        return taken
+
+    def pool(self, window: Window, said: Said, own: Taken, chain: Chain | None) -> Taken | None:
+        """The same for a window of several principals, where `own` is what the prompt's own window said of it.
+
+        An edit of an edit of its principal's is judged as it is there, whoever spoke in between: where it goes on
+        with a text, others' prompts hide that. Here it is one with the text, in `chain`, where that is known.
+        """
+        if own.joined.place < chains.LEAST:
+            return self.take(window, said)
+        if window.holds(said.digest):
+            return None
+        joined = window.join(said) if chain is None else window.follow(said, chain)
+        self._keep(window, said, joined)
+        return Taken(own.events, joined)
 
     def absorb(self, window: Window, other: Window, count: int) -> None:
         """Put the last prompts of another window into this one, but for the very last, and score nothing."""

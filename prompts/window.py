@@ -141,6 +141,11 @@ class Window:
         to_head, to_previous = jaccard(ids, found.head), jaccard(ids, found.last)
         return Joined(found, found.members + 1, to_head, to_previous, tuple(kin), star)
 
+    def follow(self, said: Said, chain: Chain) -> Joined:
+        """A prompt's place in this chain of the window, however far back that is; its kin are not looked for."""
+        to_head, to_previous = jaccard(said.ids, chain.head), jaccard(said.ids, chain.last)
+        return Joined(chain, chain.members + 1, to_head, to_previous, (), 0)
+
     def affixes(self, said: Said, bits: Bits, least: float, most: int) -> tuple[Bits, NDArray[np.int32], Places]:
         """What the kept prompts share with a new one, in bits of common head and tail, their chains and ages.
 

@@ -42,9 +42,9 @@ def scored(make: Session, corpus: Corpus, tokens: Tokens, of: Channels, seed: in
     found = []
     for text in make(corpus, random.Random(seed), HORIZON):
         said = scorer.read(text)
-        events = scorer.events(window, said) if said is not None else None
-        if events is not None:
-            found.append(events)
+        taken = scorer.take(window, said) if said is not None else None
+        if taken is not None:
+            found.append(taken.events)
     return found
 
 

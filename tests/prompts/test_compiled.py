@@ -28,5 +28,5 @@ def test_every_number_of_two_bytes_lies_within_the_tables() -> None:
     for first in range(8):
         said = scorer.said(np.array([65_535, 65_535 - first, *(65_535,) * 30], np.uint16))
         assert said is not None
-        scorer.events(window, said)
+        scorer.take(window, said)
     assert len(tokens.bits) == len(tokens.begins) == 1 << 16

@@ -4,10 +4,11 @@ import random
 
 import pytest
 
-from prompts.detector import Detector, Reading
+from prompts.detector import Detector, Part, Reading
 from prompts.fingerprint import hashed
 from prompts.lookout import BATCH, Lookout
 from prompts.scorer import ids_of
+from prompts.window import Window
 from tests.prompts.corpora import Corpus, made_up
 from tests.prompts.sessions import ATTACKS, HONEST, mixture, styled, templates
 from tests.prompts.vocabulary import TEMPLATE_WORDS, tokens
@@ -154,6 +155,67 @@ def test_one_prompt_in_common_is_one_meeting(corpus: Corpus) -> None:
     for place, text in enumerate(corpus.chats[: 4 * BATCH]):
         one.observe(f"k{place % 2}", copied.get(place, text))
     assert one.linkage.cluster("k0") is None
+
+
+def test_who_edits_a_text_amid_the_keys_of_an_attack_is_not_flagged_with_them(corpus: Corpus) -> None:
+    """Its edits are far apart in the cluster's window, with others' prompts in between, and edits all the same."""
+    one, source = detector(), random.Random(14)
+    session = templates(1)(corpus, source, 400)
+    # Three prompts of theirs make it one of them.
+    honest = iter([*session[60:90:10], *HONEST["one prompt edited"](corpus, source, 40)])
+    readings: list[Reading] = []
+    for place, text in enumerate(session):
+        readings += split(one, [text], 10, source)
+        if place >= 100 and place % 10 == 0:
+            assert not one.observe("h", next(honest), frozenset({"ip:1"})).flagged
+    assert sum(reading.flagged for reading in readings) > 200
+    assert "h" in one.linkage.members("k0")
+
+
+def test_a_text_that_a_member_edits_is_one_text_in_its_clusters_window(corpus: Corpus) -> None:
+    """As many texts that begin alike would be a template to whoever begins so, too."""
+    one = detector()
+    scorer = one.scorer
+    own, together = (Window(100, scorer.hashes) for _ in range(2))
+    part, source, places = Part(one.channels), random.Random(15), []
+    others = iter(corpus.chats)
+    for text in HONEST["one prompt edited"](corpus, source, 20):
+        said = scorer.read(text)
+        assert said is not None
+        taken = scorer.take(own, said)
+        pooled = taken and scorer.pool(together, said, taken, part.chain(taken))
+        if taken is None or pooled is None:
+            continue
+        part.take(taken, pooled)
+        places.append(pooled.joined.place)
+        for _ in range(10):
+            between = scorer.read(next(others))
+            assert between is not None
+            scorer.take(together, between)
+    # The second's place in its own window is too early to tell an edit from a template.
+    assert places == [1, 1, *range(2, len(places))]
+    assert len(places) > 15
+    assert int(part.counts.sum()) > 0
+    part.leave()
+    assert taken is not None
+    assert part.chain(taken) is None
+
+
+def test_chains_of_a_window_that_was_emptied_are_not_gone_on_with(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Part] = []
+
+    def leave(part: Part) -> None:
+        left.append(part)
+
+    monkeypatch.setattr(Part, "leave", leave)
+    one, source = Detector(TOKENS, prompts=300, principals=50), random.Random(16)
+    split(one, templates(1)(corpus, source, 100), 4, source)
+    assert not left
+    for place, text in enumerate(corpus.chats[:400]):
+        one.observe(f"b{place % 3}", text)
+    assert len({id(part) for part in left}) == 4
 
 
 def test_honest_keys_of_one_topic_behind_one_address_are_not_flagged(corpus: Corpus) -> None:

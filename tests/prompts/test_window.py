@@ -136,6 +136,20 @@ def test_a_chain_is_left_behind_after_the_look_back_and_kin_are_not() -> None:
     assert (found.place, found.kin) == (1, (1.0,))
 
 
+def test_a_chain_that_is_named_is_gone_on_with_however_far_back_it_is() -> None:
+    window = Window(100, HASHES)
+    base = list(range(20))
+    joined = window.join(prompt(base))
+    window.add(prompt(base), joined)
+    for i in range(8):
+        put(window, [30 + i, 40 + i, 50 + i])
+    edit = prompt([*base[:-1], 51])
+    found = window.follow(edit, joined.chain)
+    assert (found.place, found.to_head, found.to_previous, found.kin) == (2, 19 / 21, 19 / 21, ())
+    window.add(edit, found)
+    assert window.join(prompt([*base[:-1], 52])).place == 3
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 600), min_size=1, max_size=40), min_size=2, max_size=40, unique_by=tuple))
 def test_kin_are_those_of_a_plain_comparison(prompts: list[list[int]]) -> None:
