@@ -10,8 +10,6 @@ from llmguard.quota.rule import TOKENS, Rule
 from llmguard.store.ledger import Level, Receipt
 
 Header = tuple[bytes, bytes]
-MOST: Final = 2**63
-"""More than is left of any limit."""
 KINDS: Final = {"requests": frozenset({"requests"}), "tokens": TOKENS}
 
 
@@ -40,18 +38,17 @@ class RateLimitHeaders:
             [(place, _told(kind, place, rule)) for place, rule in enumerate(rules) if rule.of in measures]
             for kind, measures in KINDS.items()
         ]
-        self._kinds = [kind for kind in kinds if kind]
+        self._kinds = [(kind[0][1], kind[1:]) for kind in kinds if kind]
 
     def of(self, receipt: Receipt) -> tuple[Header, ...]:
         """The headers for a receipt for all of the rules."""
         headers: list[Header] = []
         lefts, levels = receipt.left, receipt.levels
-        for kind in self._kinds:
-            told, least = kind[0][1], MOST
-            for place, other in kind:  # every answer passes here, and min() takes three times as long
-                left = lefts[place]
-                if left < least:
-                    told, least = other, left
+        for first, others in self._kinds:
+            told, least = first, lefts[first.place]
+            for place, other in others:  # every answer passes here, and min() takes three times as long
+                if lefts[place] < least:
+                    told, least = other, lefts[place]
             headers += told.window if not levels else told.limit + _reset(told, levels[told.place])
             headers.append((told.remaining, b"%d" % (least if least > 0 else 0)))
         return tuple(headers)
