@@ -180,9 +180,11 @@ class WhileClientStays:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._start.cancel()
-        if self._watcher is None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is None:
             return
-        self._watcher.cancel()
+        # It keeps its cancellation, whose traceback holds this watch: they go with the last reference to it.
+        watcher.cancel()
         if not self._gone:
             return
         if kind is None:

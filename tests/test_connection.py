@@ -8,6 +8,7 @@ import pytest
 from llmguard import connection
 from llmguard.connection import Message, WhileClientStays
 from llmguard.errors import BodyTooLarge, ClientGone, Refused
+from tests.collector import alive, uncollected
 from tests.fakes.connection import FakeClient
 
 pytestmark = pytest.mark.anyio
@@ -262,3 +263,14 @@ async def test_the_watch_starts_after_a_while(monkeypatch: pytest.MonkeyPatch) -
             await asyncio.sleep(0)
             assert received == []
         assert timer.cancelled
+
+
+async def test_a_watch_that_was_begun_leaves_nothing_to_the_collector(at_once: None) -> None:
+    """Every answer that takes longer than a moment has one."""
+    client = FakeClient()
+    await client.receive()
+    with uncollected():
+        before = alive(WhileClientStays)
+        await within(client.receive, lambda: asyncio.sleep(0.01))
+        await asyncio.sleep(0)
+        assert alive(WhileClientStays) == before

@@ -6,6 +6,7 @@ more: POST with a body, an answer read whole or as it comes, no redirects, cooki
 """
 
 import asyncio
+import contextlib
 import math
 import ssl
 from collections.abc import Mapping
@@ -277,6 +278,9 @@ class _Wire(asyncio.Protocol):
             answer.end()
         self._finish(unreachable())
         self._transport = None
+        # It holds this connection, which would wait for the garbage collector with it.
+        with contextlib.suppress(AttributeError):
+            del self._parser
 
     # httptools --------------------------------------------------------------------------------
 

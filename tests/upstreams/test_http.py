@@ -12,6 +12,7 @@ import trustme
 from llmguard.errors import UpstreamFailure
 from llmguard.upstreams import http
 from llmguard.upstreams.http import HttpClient
+from tests.collector import alive, uncollected
 
 pytestmark = pytest.mark.anyio
 
@@ -121,6 +122,17 @@ async def test_a_connection_that_cannot_be_trusted_is_not_used_again(answer: byt
         ours = client(server)
         assert [await post(ours), await post(ours)] == [b"ok", b"ok"]
         assert server.accepted == 2
+
+
+async def test_a_connection_that_was_closed_leaves_nothing_to_the_collector() -> None:
+    closing = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+    async with serving(closing) as server:
+        with uncollected():
+            before = alive(http._Wire)
+            assert await post(client(server)) == b"ok"
+            async with asyncio.timeout(WITHIN_S):
+                while alive(http._Wire) > before:
+                    await asyncio.sleep(0.01)
 
 
 async def test_bytes_on_an_idle_connection_close_it() -> None:
