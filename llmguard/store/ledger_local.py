@@ -63,9 +63,8 @@ class LocalLedger:
     async def reserve(self, id: str, charges: Charges, amounts: Sequence[int], about: str | None = None) -> Receipt:
         """Hold all amounts or none; one reservation that is asked for twice is held once."""
         now = self._monotonic() + self._offset
-        durable = self._durable
-        if durable:
-            durable.check()
+        if self._durable and self._durable.failed:
+            self._durable.check()
         note = None if about is None else self._noted(about)
         account = self._accounts.get(charges) or self._account(charges, now)
         windows, limits = account.windows, account.limits
@@ -76,6 +75,8 @@ class LocalLedger:
             window = windows[place]
             if now >= window.leaves:
                 window.purge(now)
+            if window.saved:
+                self._mark(window)
             reserved = window.reserved = window.reserved + amounts[place]
             rest = left[place] = limits[place] - window.spent - reserved
             if rest < 0:
@@ -83,8 +84,6 @@ class LocalLedger:
         if over and (exceeded := _exceeded(charges, amounts, left)):
             return self._refuse(windows, charges, amounts, exceeded, now, note)
         self._held[id] = account, amounts
-        if durable:
-            durable.mark_saved(windows)
         return Receipt(left, (), None, note) if 0 not in amounts else _receipt(windows, charges, now, note)
 
     async def settle(self, id: str, actual: Sequence[int]) -> None:

@@ -46,7 +46,8 @@ Row = tuple[int, int | None, bytes]
 class FileShelf:
     """A shelf in a file. `reader` is used in the event loop, `writer` in `thread` alone.
 
-    `offset` is what is added to monotonic time to make the ledger's. Raises `sqlite3.Error`.
+    `offset` is what is added to monotonic time to make the ledger's. `failed`: since when writes have failed, and why.
+    Raises `sqlite3.Error`.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class FileShelf:
         self._saving: dict[int, Row] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._write: asyncio.Future[None] | None = None
-        self._failed: tuple[float, BaseException] | None = None
+        self.failed: tuple[float, BaseException] | None = None
         ledger, wall = reader.execute(CLOCK).fetchone() or (0.0, clock.time())
         self.offset: float = ledger + max(0.0, clock.time() - wall) - clock.monotonic()
 
@@ -91,16 +92,10 @@ class FileShelf:
         if self._timer is None and self._write is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY_S, self._flush)
 
-    def mark_saved(self, windows: Iterable[Kept]) -> None:
-        """Mark those that are in the file as they stand."""
-        for window in windows:
-            if window.saved:
-                self.mark(window)
-
     def check(self) -> None:
         """Raise `StoreUnavailable` where writes have failed for too long."""
-        if self._failed and self._clock.monotonic() - self._failed[0] >= PATIENCE_S:
-            raise StoreUnavailable("what is spent cannot be written") from self._failed[1]
+        if self.failed and self._clock.monotonic() - self.failed[0] >= PATIENCE_S:
+            raise StoreUnavailable("what is spent cannot be written") from self.failed[1]
 
     async def close(self) -> None:
         """Write everything. Raises `StoreUnavailable` where that fails."""
@@ -109,12 +104,12 @@ class FileShelf:
                 self._flush()
             if self._write is not None:
                 await asyncio.wait([self._write])
-            if self._failed and self._write is None:
+            if self.failed and self._write is None:
                 break
         if self._timer:
             self._timer.cancel()
-        if self._failed:
-            raise StoreUnavailable("what is spent cannot be written") from self._failed[1]
+        if self.failed:
+            raise StoreUnavailable("what is spent cannot be written") from self.failed[1]
 
     def _flush(self) -> None:
         """Begin to write what has changed, the longest waiting first."""
@@ -136,10 +131,10 @@ class FileShelf:
         self._write = None
         error = write.exception()
         if error is None:
-            self._failed = None
+            self.failed = None
         else:
             log.error("what is spent cannot be written: %s", error)
-            self._failed = self._failed or (self._clock.monotonic(), error)
+            self.failed = self.failed or (self._clock.monotonic(), error)
             self._next = {**self._saving, **self._next}
         self._saving = {}
         if self._changed or self._next:

@@ -223,7 +223,7 @@ async def test_while_nothing_can_be_written_nothing_is_held_and_nothing_lost(tmp
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
     try:
         await spend(ledger, 10, LIFE)
-        while ledger._durable._failed is None:
+        while ledger._durable.failed is None:
             await asyncio.sleep(0.01)
         await spend(ledger, 20, DAY)  # LIFE does not change again: the write that failed must be made again
         clock.advance(PATIENCE_S)
@@ -233,7 +233,7 @@ async def test_while_nothing_can_be_written_nothing_is_held_and_nothing_lost(tmp
         assert await spent(ledger, DAY) == [20]
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    while ledger._durable._failed:
+    while ledger._durable.failed:
         await asyncio.sleep(0.01)
     await spend(ledger, 10, DAY)
     await store.close()
