@@ -86,17 +86,23 @@ class Part:
 
     def __init__(self, channels: Channels) -> None:
         self.counts: NDArray[np.int32] = np.zeros(2 * channels.size, np.int32)
-        self._chains: deque[tuple[Chain, Chain]] = deque(maxlen=LOOK_BACK)
+        self._chains: deque[tuple[Chain, Chain, int]] = deque(maxlen=LOOK_BACK)
 
-    def chain(self, own: Taken) -> Chain | None:
-        """The cluster's chain of a prompt that goes on one of the member's own, where that is known."""
-        return next((chain for mine, chain in reversed(self._chains) if mine is own.joined.chain), None)
+    def chain(self, own: Taken) -> tuple[Chain | None, int]:
+        """The cluster's chain of a prompt that goes on one of the member's own, and how many of it are the member's.
+
+        None where it is not known.
+        """
+        known = reversed(self._chains)
+        return next(((chain, count) for mine, chain, count in known if mine is own.joined.chain), (None, 0))
 
     def take(self, own: Taken, pooled: Taken) -> None:
         """Count a prompt, by what its own window and the cluster's said of it."""
         for event in pooled.events:
             self.counts[event] += 1
-        self._chains.append((own.joined.chain, pooled.joined.chain))
+        chain, count = self.chain(own)
+        here = pooled.joined.chain
+        self._chains.append((own.joined.chain, here, 1 + count * (chain is here)))
 
     def leave(self) -> None:
         """Forget the chains: one of the windows is empty."""
@@ -223,11 +229,13 @@ class Detector:
             self._empty(principal, state)
 
     def _take(
-        self, name: str, state: Principal, said: Said, own: Taken | None = None, chain: Chain | None = None
+        self, name: str, state: Principal, said: Said, own: Taken | None = None, part: Part | None = None
     ) -> Taken | None:
         before = len(state.window)
-        scorer = self.scorer
-        taken = scorer.take(state.window, said) if own is None else scorer.pool(state.window, said, own, chain)
+        if own is None or part is None:
+            taken = self.scorer.take(state.window, said)
+        else:
+            taken = self.scorer.pool(state.window, said, own, *part.chain(own))
         self._held += len(state.window) - before
         self._filled[name] = state
         self._filled.move_to_end(name)
@@ -243,7 +251,7 @@ class Detector:
         if part is None:
             part = state.parts[principal] = Part(self.channels)
             self._absorb(state, own)
-        pooled = self._take(_pooled(cluster), state, said, taken, part.chain(taken))
+        pooled = self._take(_pooled(cluster), state, said, taken, part)
         if pooled is not None:
             part.take(taken, pooled)
 

@@ -70,19 +70,23 @@ class Scorer:
         self._keep(window, said, joined)
         return taken
 
-    def pool(self, window: Window, said: Said, own: Taken, chain: Chain | None) -> Taken | None:
+    def pool(self, window: Window, said: Said, own: Taken, chain: Chain | None, mine: int) -> Taken | None:
         """The same for a window of several principals, where `own` is what the prompt's own window said of it.
 
-        An edit of an edit of its principal's is judged as it is there, whoever spoke in between: where it goes on
-        with a text, others' prompts hide that. Here it is one with the text, in `chain`, where that is known.
+        An edit of an edit of its principal's is judged as it is there, whoever spoke in between: that it goes on with
+        a text is hidden here by others' prompts, unless they go on with the text as well. Here it is one with the
+        text, in `chain`, where that is known, which holds so many of the principal's own.
         """
-        if own.joined.place < chains.LEAST:
-            return self.take(window, said)
         if window.holds(said.digest):
             return None
-        joined = window.join(said) if chain is None else window.follow(said, chain)
+        joined = window.join(said)
+        others = joined.place > 1 and (joined.chain is not chain or chain.members > mine)
+        if own.joined.place < chains.LEAST or others:
+            events = self._events(window, said, joined)
+        else:
+            events, joined = own.events, joined if chain is None else window.follow(said, chain)
         self._keep(window, said, joined)
-        return Taken(own.events, joined)
+        return Taken(events, joined)
 
     def absorb(self, window: Window, other: Window, count: int) -> None:
         """Put the last prompts of another window into this one, but for the very last, and score nothing."""

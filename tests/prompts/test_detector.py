@@ -183,7 +183,7 @@ def test_a_text_that_a_member_edits_is_one_text_in_its_clusters_window(corpus: C
         said = scorer.read(text)
         assert said is not None
         taken = scorer.take(own, said)
-        pooled = taken and scorer.pool(together, said, taken, part.chain(taken))
+        pooled = taken and scorer.pool(together, said, taken, *part.chain(taken))
         if taken is None or pooled is None:
             continue
         part.take(taken, pooled)
@@ -198,7 +198,31 @@ def test_a_text_that_a_member_edits_is_one_text_in_its_clusters_window(corpus: C
     assert int(part.counts.sum()) > 0
     part.leave()
     assert taken is not None
-    assert part.chain(taken) is None
+    assert part.chain(taken) == (None, 0)
+
+
+def test_a_text_that_several_members_edit_is_judged_in_their_clusters_window(corpus: Corpus) -> None:
+    """One template with a short gap, filled by four keys in turn, is an edit of an edit to each of them."""
+    one, source = detector(), random.Random(17)
+    scorer = one.scorer
+    together, plain = (Window(200, scorer.hashes) for _ in range(2))
+    members = [(Window(100, scorer.hashes), Part(one.channels)) for _ in range(4)]
+    template = " ".join(f"word{number}" for number in range(900, 930))
+    edits = 0
+    for turn in range(60):
+        own, part = members[turn % 4]
+        said = scorer.read(f"{template} {source.choice(corpus.words)} {source.choice(corpus.words)}")
+        assert said is not None
+        taken = scorer.take(own, said)
+        assert taken is not None
+        pooled = scorer.pool(together, said, taken, *part.chain(taken))
+        assert pooled is not None
+        part.take(taken, pooled)
+        as_one = scorer.take(plain, said)
+        assert as_one is not None
+        assert (pooled.events, pooled.joined.place) == (as_one.events, as_one.joined.place)
+        edits += taken.joined.place >= 3
+    assert edits > 40
 
 
 def test_chains_of_a_window_that_was_emptied_are_not_gone_on_with(
