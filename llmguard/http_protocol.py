@@ -124,6 +124,8 @@ class HttpProtocol(HttpToolsProtocol):
         )
         status = HTTPStatus(denial.row.status)
         head = b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode())
+        # What HEAD is answered with ends there.
+        body = b"" if self.parser.get_method() == b"HEAD" else body
         self.transport.write(head + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n" + body)
         self.transport.close()
 

@@ -86,6 +86,10 @@ class Lines:
             self._text += block
         os.close(self._read)
 
+    def forget(self) -> None:
+        """Drop what has come so far."""
+        self._text.clear()
+
     def ended(self) -> list[dict[str, Any]]:
         """Every line; call it after the guard has stopped."""
         os.close(self.write)
