@@ -174,7 +174,9 @@ class Detector:
         own = self._state(principal)
         if said is None:
             return self._reading(principal, own, False)
-        taken = self._take(principal, own, said)
+        before = len(own.window)
+        taken = self.scorer.take(own.window, said)
+        self._took(principal, own, before, taken)
         if taken is not None:
             cluster = self.linkage.see(principal, said, tags)
             dissolved = self.linkage.dissolved()
@@ -228,14 +230,8 @@ class Detector:
         if state is not None:
             self._empty(principal, state)
 
-    def _take(
-        self, name: str, state: Principal, said: Said, own: Taken | None = None, part: Part | None = None
-    ) -> Taken | None:
-        before = len(state.window)
-        if own is None or part is None:
-            taken = self.scorer.take(state.window, said)
-        else:
-            taken = self.scorer.pool(state.window, said, own, *part.chain(own))
+    def _took(self, name: str, state: Principal, before: int, taken: Taken | None) -> None:
+        """What follows from a prompt that a window, of so many before, took or knew."""
         self._held += len(state.window) - before
         self._filled[name] = state
         self._filled.move_to_end(name)
@@ -243,7 +239,6 @@ class Detector:
             state.evidence.update(taken.events, self._threshold)
         while self._held > self._most_prompts:
             self._empty(*next(iter(self._filled.items())))
-        return taken
 
     def _pool(self, principal: str, own: Principal, cluster: str, said: Said, taken: Taken) -> None:
         state = self._state(_pooled(cluster))
@@ -251,7 +246,9 @@ class Detector:
         if part is None:
             part = state.parts[principal] = Part(self.channels)
             self._absorb(state, own)
-        pooled = self._take(_pooled(cluster), state, said, taken, part)
+        before = len(state.window)
+        pooled = self.scorer.pool(state.window, said, taken, *part.chain(taken))
+        self._took(_pooled(cluster), state, before, pooled)
         if pooled is not None:
             part.take(taken, pooled)
 

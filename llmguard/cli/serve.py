@@ -61,12 +61,13 @@ def run(config: Path | None, *, host: str | None, port: int | None, workers: int
 
 
 def tame_collector() -> None:
-    """Have the garbage collector hold the event loop up for 3 ms at most, whatever is kept.
+    """Have the garbage collector hold the event loop up for some 3 ms at a time, whatever is kept.
 
     What is imported and built by now lives as long as the process. The collector need not walk it again and again: that
     cost a quarter of the CPU under load, and pauses of 50 ms. Requests leave next to no cycles, so it may look for them
     more rarely: after 700 new objects at a time it took 3 % of a stream's CPU. But it looks at 10,000 at most: all
-    that came with 30,000 new keys, at once, took a quarter of a second.
+    that came with 30,000 new keys, at once, took a quarter of a second. A pass over everything is left for when there
+    are ten million objects more than were freed: by then something leaks.
     """
     gc.collect()
     gc.freeze()
