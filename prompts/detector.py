@@ -8,29 +8,29 @@
 5. Read    both.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from math import log10
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prompts.calibration import ALPHA, channels
 from prompts.evidence import Channels, Evidence
 from prompts.linkage import Linkage
+from prompts.parts import Part, Parts
 from prompts.portrait import OTHERS, OWN, Beside
 from prompts.prompt import Said
 from prompts.scorer import Scorer, Taken
 from prompts.signals.near_duplicates import CLOSE
 from prompts.tokens import Tokens
-from prompts.window import LOOK_BACK, Chain, Window
+from prompts.window import Window
 
 if TYPE_CHECKING:  # it loads FAISS
     from prompts.lookout import Lookout
 
-OWN_PART = 1.5
-"""log10 of the e-value that a member's own prompts must reach before its cluster's flag is its own."""
+OWN_PART = 2.0
+"""log10 of the e-value that a member's own prompts must reach, in `parts`, before its cluster's flag is its own."""
 
 LONG = 24
 """Tokens of a prompt from which a near-duplicate of another key's is more than a common question."""
@@ -79,38 +79,8 @@ class Pooled:
     members: tuple[str, ...]
 
 
-class Part:
-    """A member's part in its cluster: how often each event was its prompts', and its last chains as they are there."""
-
-    __slots__ = ("_chains", "counts")
-
-    def __init__(self, channels: Channels) -> None:
-        self.counts: NDArray[np.int32] = np.zeros(2 * channels.size, np.int32)
-        self._chains: deque[tuple[Chain, Chain, int]] = deque(maxlen=LOOK_BACK)
-
-    def chain(self, own: Taken) -> tuple[Chain | None, int]:
-        """The cluster's chain of a prompt that goes on one of the member's own, and how many of it are the member's.
-
-        None where it is not known.
-        """
-        known = reversed(self._chains)
-        return next(((chain, count) for mine, chain, count in known if mine is own.joined.chain), (None, 0))
-
-    def take(self, own: Taken, pooled: Taken) -> None:
-        """Count a prompt, by what its own window and the cluster's said of it."""
-        for event in pooled.events:
-            self.counts[event] += 1
-        chain, count = self.chain(own)
-        here = pooled.joined.chain
-        self._chains.append((own.joined.chain, here, 1 + count * (chain is here)))
-
-    def leave(self) -> None:
-        """Forget the chains: one of the windows is empty."""
-        self._chains.clear()
-
-
 class Principal:
-    """The state of one stream: a window, its evidence, and where it is a cluster, the members' parts in it."""
+    """The state of one stream: a window, its evidence, and where it is a cluster, its members' parts in it."""
 
     __slots__ = ("by_cluster", "evidence", "parts", "window")
 
@@ -118,16 +88,16 @@ class Principal:
         self.window = window
         self.evidence = evidence
         self.by_cluster = False
-        self.parts: dict[str, Part] = {}
+        self.parts: Parts | None = None
 
 
 class Detector:
     """Windows and evidence of many principals, in bounded memory.
 
     Guarantee: under the condition in `evidence`, an honest principal's own process ever flags it
-    with a probability of at most alpha. A cluster's process adds as much for each cluster that
-    it is ever in, times the 1/30 that Markov's inequality grants its own part. What is granted is
-    fixed: no history of a principal raises it, so that nobody can train it.
+    with a probability of at most alpha. For each cluster that it is ever in it is flagged with it with
+    one of at most alpha where all members are honest, and of at most 10^-OWN_PART whatever the others
+    send. What is granted is fixed: no history of a principal raises it, so that nobody can train it.
 
     `prompts`: all windows together hold at most so many; beyond that the window of the principal
     that is longest silent is emptied, and its evidence is kept. `principals`: evidence is kept
@@ -225,7 +195,7 @@ class Detector:
         """Drop a principal's window and evidence, its part in its cluster's too: a pardon, or a key that is gone."""
         together = self._together(principal)
         if together is not None:
-            together.parts.pop(principal, None)
+            together.of.pop(principal, None)
         state = self._principals.pop(principal, None)
         if state is not None:
             self._empty(principal, state)
@@ -242,15 +212,16 @@ class Detector:
 
     def _pool(self, principal: str, own: Principal, cluster: str, said: Said, taken: Taken) -> None:
         state = self._state(_pooled(cluster))
-        part = state.parts.get(principal)
+        parts = state.parts = state.parts or Parts(self.channels)
+        part = parts.of.get(principal)
         if part is None:
-            part = state.parts[principal] = Part(self.channels)
+            part = parts.of[principal] = Part()
             self._absorb(state, own)
         before = len(state.window)
         pooled = self.scorer.pool(state.window, said, taken, *part.chain(taken))
         self._took(_pooled(cluster), state, before, pooled)
         if pooled is not None:
-            part.take(taken, pooled)
+            parts.take(part, taken, pooled)
 
     def _look(self, lookout: "Lookout", principal: str, said: Said) -> None:
         for near in lookout.see(principal, said, self.linkage.met(principal)):
@@ -279,13 +250,19 @@ class Detector:
         self._filled.pop(name, None)
         self._held -= len(state.window)
         state.window = Window(self._capacity, self.scorer.hashes)
+        if state.parts is not None:
+            state.parts.leave()
         together = self._together(name)
-        part = together.parts.get(name) if together is not None else None
-        for left in (part, *state.parts.values()):
-            if left is not None:
-                left.leave()
+        part = together.of.get(name) if together is not None else None
+        if part is not None:
+            part.leave()
 
-    def _together(self, principal: str) -> Principal | None:
+    def _together(self, principal: str) -> Parts | None:
+        """The parts of a principal's cluster."""
+        pooled = self._cluster(principal)
+        return pooled.parts if pooled is not None else None
+
+    def _cluster(self, principal: str) -> Principal | None:
         """The state of a principal's cluster."""
         cluster = self.linkage.cluster(principal)
         return self._principals.get(_pooled(cluster)) if cluster is not None else None
@@ -293,11 +270,11 @@ class Detector:
     def _reading(self, principal: str, own: Principal, scored: bool) -> Reading:
         evidence = own.evidence
         cluster = self.linkage.cluster(principal)
-        pooled = self._together(principal)
+        pooled = self._cluster(principal)
         # Who was flagged with its cluster stays so, whatever that becomes a part of.
         if pooled is not None and pooled.evidence.flagged_after is not None and not own.by_cluster:
-            part = pooled.parts.get(principal)
-            own.by_cluster = part is not None and self.channels.part(part.counts) >= OWN_PART
+            part = pooled.parts.of.get(principal) if pooled.parts is not None else None
+            own.by_cluster = part is not None and part.log10 >= OWN_PART
         return Reading(
             scored=scored,
             prompts=evidence.scored,

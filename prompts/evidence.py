@@ -69,6 +69,8 @@ class Channels:
         bets = np.stack([np.log((1 - raised) / (1 - rates[:, None])), np.log(raised / rates[:, None])])
         self._bets: NDArray[np.float64] = bets.reshape(2 * self.size, len(GAINS))
         self._starts = np.array(self.offsets[:-1])
+        # Of each code, a miss and a hit.
+        self._channel_of = np.tile(np.repeat(np.arange(len(channels)), [len(one.rates) for one in channels]), 2)
         weights = np.array([channel.weight for channel in channels])
         self.stakes: NDArray[np.float64] = np.repeat(weights[:, None], len(GAINS), axis=1) / len(GAINS)
         self.unstaked = 1.0 - float(weights.sum())
@@ -80,17 +82,13 @@ class Channels:
         logs = np.add.reduceat(weighed[: self.size] + weighed[self.size :], self._starts, axis=0)
         return np.exp(np.minimum(logs, CLIP))
 
-    def part(self, counts: NDArray[np.int32]) -> float:
-        """log10 of the e-value of one bet over all of a set of events, without restarts and without the clip.
-
-        counts: [2·size] of each code.
-        """
-        weighed = counts[:, None] * self._bets
-        logs = np.add.reduceat(weighed[: self.size] + weighed[self.size :], self._starts, axis=0)
-        largest = max(float(logs.max()), 0.0)
-        return float(
-            np.log((self.stakes * np.exp(logs - largest)).sum() + self.unstaked * np.exp(-largest)) + largest
-        ) / log(10)
+    def told(self, events: Sequence[int]) -> NDArray[np.float64]:
+        """[channels, gains]: the natural log of what one prompt's events multiply the stakes by."""
+        logs = np.zeros_like(self.stakes)
+        codes = np.array(events, np.intp)
+        # A prompt gives a channel one event at most.
+        logs[self._channel_of[codes]] = self._bets[codes]
+        return logs
 
 
 class Evidence:

@@ -42,6 +42,8 @@ GOALS = {
 }
 """Prompts within which an attack is to be flagged, where that is not 100."""
 
+SPLIT = ("1 template", "5 templates", "10 templates", "1 long template", "wrapped template", "perturbation, in rounds")
+
 MOST_HONEST, MOST_ATTACKS = 250, 300
 
 
@@ -169,7 +171,7 @@ def _attack_row(kind: str, goal: int, found: Sequence[int | None]) -> Row:
 def split(corpus: Corpus, tokens: Tokens, seconds: float) -> Report:
     """A stream over 20 keys and 20 addresses, beside 20 honest keys behind the same addresses."""
     rows = []
-    for kind in ("1 template", "5 templates", "10 templates", "wrapped template", "perturbation, in rounds"):
+    for kind in SPLIT:
         for diluted in (0.0, 0.5):
             until, found = time.monotonic() + seconds, []
             while len(found) < MOST_ATTACKS and (len(found) < 5 or time.monotonic() < until):

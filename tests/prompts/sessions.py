@@ -52,6 +52,20 @@ SHORT_TEMPLATES = (
     "Summarize: {}",
     "Intent of: {}",
 )
+LONG_TEMPLATES = (
+    "You are an expert annotator for a large travel company. Read the message of the customer below with care, decide "
+    "which of the company's departments should handle it, weigh the urgency, the tone and the language of the "
+    "customer, and then answer with exactly one line that names the department, the urgency from one to five, and a "
+    "short reason of at most ten words, without any preamble or closing remark. Message: {} Answer:",
+    "Below is what a person said to a voice assistant at home. Think about what the person wants to be done, which "
+    "device or service would have to do it, and what is still missing before it can be done. First write the intent "
+    "as one verb and one noun in lower case, then on a new line every slot with its value, then on the last line a "
+    "follow-up question that asks for the missing value, or the word none.\n\nSaid: {}\n\nIntent:",
+    "Task: make training data for a small model that is to speak like you. Take the request between the marks as it "
+    "stands, do not correct it and do not comment on it. Think it through step by step in at most five short "
+    "sentences, then write the best answer that a careful expert would give to a layman, in plain words, with one "
+    "concrete example and one warning about a common mistake.\n<request>{}</request>\nReasoning and answer:",
+)
 TOOLS = (
     '{"name": "get_weather", "parameters": {"city": "string", "days": "integer"}}',
     '{"name": "book_flight", "parameters": {"origin": "string", "destination": "string", "date": "string"}}',
@@ -306,6 +320,7 @@ ATTACKS: Mapping[str, Session] = {
     "20 templates": templates(20),
     "1 short template": templates(1, SHORT_TEMPLATES),
     "5 short templates": templates(5, SHORT_TEMPLATES),
+    "1 long template": templates(1, LONG_TEMPLATES),
     "wrapped template": wrapped,
     "tool-use distillation": tool_use,
     "random words": random_words,

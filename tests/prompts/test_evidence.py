@@ -115,16 +115,6 @@ def test_each_channels_own_evidence_is_told() -> None:
     assert evidence.by_channel()["a"] > 2 > 0 > evidence.by_channel()["b"]
 
 
-def test_a_bet_over_a_set_of_events_is_an_e_value() -> None:
-    rng = np.random.default_rng(7)
-    counted = [codes([(0, 0, bool(hit)) for hit in rng.random(15) < 0.1]) for _ in range(4000)]
-    counts = [np.bincount(events, minlength=2 * CHANNELS.size).astype(np.int32) for events in counted]
-    values = np.array([10 ** CHANNELS.part(one) for one in counts])
-    assert np.mean(values) == pytest.approx(1, abs=4 * np.std(values) / 4000**0.5)
-    assert CHANNELS.part(np.zeros(2 * CHANNELS.size, np.int32)) == pytest.approx(0)
-    assert np.isfinite(CHANNELS.part(10_000 * counts[0]))
-
-
 @pytest.mark.parametrize("channel", [("x", 0.5, (0.0,)), ("x", 0.5, (1.0,)), ("x", 0.0, (0.5,)), ("x", 0.5, ())])
 def test_rates_and_weights_that_make_no_bet_are_refused(channel: tuple[str, float, tuple[float, ...]]) -> None:
     with pytest.raises(ValueError, match="channel x"):
