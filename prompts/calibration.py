@@ -4,7 +4,8 @@ Each rate is a multiple of the largest rate of any honest *session*, shrunk by 4
 none, and never below a floor that is set for kinds of sessions that were not seen: rates that
 are pooled over prompts flag every second session about a single topic. The table was calibrated
 on assistant and banking questions of one intent, one domain and all; instructions; chats; user
-tasks; and revisions, bursts and greetings made of them.
+tasks; and revisions, bursts and greetings made of them. What is scored in clusters alone, `shared`,
+has floors above what twenty honest keys of one kind or one topic show that are taken for one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +41,7 @@ SPANS = (
 )
 """For each of `spans.TESTS`, by length."""
 
-WEIGHTS = (0.03, 0.02, 0.03, 0.05, 0.05, 0.15, 0.07, 0.05)
+WEIGHTS = (0.03, 0.02, 0.03, 0.05, 0.05, 0.14, 0.07, 0.05)
 """For each of `affixes.TESTS`."""
 
 FLOORS = {
@@ -59,6 +60,7 @@ FLOORS = {
     "chain_head": (0.30,),
     "chain_star": (0.40, 0.30, 0.26),
     "kin": (0.85, 0.60, 0.30),
+    "shared": (0.15, 0.08, 0.04),
 }
 """The least that is granted, by the name of a channel or its beginning.
 
@@ -79,15 +81,16 @@ def channels() -> tuple[Channel, ...]:
     return (
         *(Channel(f"affix_{bits}_{count}_{lag}", weight, rates) for (bits, count, lag), weight, rates in affix),
         *(
-            Channel(f"span_{bits}_{count}", 0.15 / 3, rates)
+            Channel(f"span_{bits}_{count}", 0.14 / 3, rates)
             for (bits, count), rates in zip(spans.TESTS, SPANS, strict=True)
         ),
-        Channel("novelty", 0.09, (0.55, 0.36, 0.18, 0.10)),
-        Channel("brevity", 0.03, (0.26, 0.21)),
-        Channel("brevity_new", 0.04, (0.10, 0.05)),
+        Channel("novelty", 0.08, (0.55, 0.36, 0.18, 0.10)),
+        Channel("brevity", 0.02, (0.26, 0.21)),
+        Channel("brevity_new", 0.03, (0.10, 0.05)),
         Channel("chain_head", 0.04, (0.30,)),
-        Channel("chain_star", 0.16, (0.40, 0.30, 0.26)),
+        Channel("chain_star", 0.17, (0.40, 0.30, 0.26)),
         Channel("kin", 0.04, (0.90, 0.64, 0.36)),
+        Channel("shared", 0.04, (0.15, 0.08, 0.04)),
     )
 
 

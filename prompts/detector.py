@@ -219,9 +219,9 @@ class Detector:
             self._absorb(state, own)
         before = len(state.window)
         pooled = self.scorer.pool(state.window, said, taken, *part.chain(taken))
-        self._took(_pooled(cluster), state, before, pooled)
         if pooled is not None:
-            parts.take(part, taken, pooled)
+            pooled = parts.take(part, taken, pooled, said.length)
+        self._took(_pooled(cluster), state, before, pooled)
 
     def _look(self, lookout: "Lookout", principal: str, said: Said) -> None:
         for near in lookout.see(principal, said, self.linkage.met(principal)):

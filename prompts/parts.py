@@ -23,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prompts.evidence import Channels
-from prompts.scorer import Taken
+from prompts.prompt import by_length
+from prompts.scorer import SHARED, Taken
+from prompts.signals.shared import of_many
 from prompts.window import LOOK_BACK, Chain
 
 FADE = 0.98
@@ -71,17 +73,27 @@ class Part:
 class Parts:
     """The parts of a cluster's members, by name, and the stakes as its last prompts lay them."""
 
-    __slots__ = ("_channels", "_first", "_told", "of")
+    __slots__ = ("_channels", "_first", "_last", "_told", "of")
 
     def __init__(self, channels: Channels) -> None:
         self.of: dict[str, Part] = {}
         self._channels = channels
         self._first: NDArray[np.float64] = np.log(channels.stakes)
         self._told: NDArray[np.float64] = np.zeros_like(channels.stakes)
+        self._last: deque[tuple[Chain, Part]] = deque(maxlen=LOOK_BACK)
 
-    def take(self, part: Part, own: Taken, pooled: Taken) -> None:
-        """Take a member's prompt, by what its own window and the cluster's said of it."""
-        part.take(own, pooled, self.bet(pooled.events))
+    def take(self, part: Part, own: Taken, pooled: Taken, length: int) -> Taken:
+        """Take a member's prompt of so many tokens, by what its own window and the cluster's said of it.
+
+        Return the latter with whether the text is one that other members go on with.
+        """
+        chain = pooled.joined.chain
+        hit = of_many(chain, part, self._last)
+        code = self._channels.offsets[SHARED] + by_length(length) + self._channels.size * hit
+        self._last.append((chain, part))
+        told = Taken([*pooled.events, code], pooled.joined)
+        part.take(own, told, self.bet(told.events))
+        return told
 
     def bet(self, events: Sequence[int]) -> float:
         """What a prompt of these events multiplies by; from then on it is of the past."""
@@ -94,5 +106,6 @@ class Parts:
 
     def leave(self) -> None:
         """Forget all chains: the cluster's window is empty."""
+        self._last.clear()
         for part in self.of.values():
             part.leave()

@@ -26,6 +26,8 @@ LEAST_SEEN = tuple(chains + lag for _, chains, lag in affixes.TESTS) + tuple(cha
 NOVELTY = len(LEAST_SEEN)
 BREVITY = NOVELTY + 1
 CHAINS = BREVITY + 2
+SHARED = CHAINS + 3
+"""Scored where there is a cluster: see `parts`."""
 
 FEW = 24
 """Tokens of a prompt below which its single tokens are remembered."""

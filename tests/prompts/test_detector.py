@@ -4,13 +4,14 @@ import random
 
 import pytest
 
-from prompts.detector import Detector, Reading
+from prompts.detector import CLUSTER, Detector, Reading
 from prompts.fingerprint import hashed
 from prompts.lookout import BATCH, Lookout
 from prompts.parts import Part, Parts
 from prompts.scorer import ids_of
 from prompts.window import Window
 from tests.prompts.corpora import Corpus, made_up
+from tests.prompts.one_cluster import NAME, OneCluster
 from tests.prompts.sessions import ATTACKS, HONEST, mixture, styled, templates
 from tests.prompts.vocabulary import TEMPLATE_WORDS, tokens
 
@@ -198,7 +199,7 @@ def test_a_text_that_a_member_edits_is_one_text_in_its_clusters_window(corpus: C
         pooled = taken and scorer.pool(together, said, taken, *part.chain(taken))
         if taken is None or pooled is None:
             continue
-        parts.take(part, taken, pooled)
+        parts.take(part, taken, pooled, said.length)
         places.append(pooled.joined.place)
         for _ in range(10):
             between = scorer.read(next(others))
@@ -229,7 +230,7 @@ def test_a_text_that_several_members_edit_is_judged_in_their_clusters_window(cor
         assert taken is not None
         pooled = scorer.pool(together, said, taken, *part.chain(taken))
         assert pooled is not None
-        parts.take(part, taken, pooled)
+        parts.take(part, taken, pooled, said.length)
         as_one = scorer.take(plain, said)
         assert as_one is not None
         assert (pooled.events, pooled.joined.place) == (as_one.events, as_one.joined.place)
@@ -258,6 +259,27 @@ def test_honest_keys_of_one_topic_behind_one_address_are_not_flagged(corpus: Cor
     one, source = detector(), random.Random(6)
     for text in HONEST["classroom"](corpus, source, 600):
         assert not one.observe(f"k{source.randrange(20)}", text, frozenset({"ip:1"})).flagged
+
+
+@pytest.mark.parametrize("kind", ["classroom", "assistant, one topic", "one prompt edited", "bursts"])
+def test_honest_keys_that_are_taken_for_one_are_not_flagged(kind: str, corpus: Corpus) -> None:
+    one, source = detector(), random.Random(18)
+    one.linkage = OneCluster(TOKENS)
+    sessions = [HONEST[kind](corpus, source, 30) for _ in range(20)]
+    for _ in range(500):
+        key = source.randrange(20)
+        if sessions[key]:
+            assert not one.observe(f"k{key}", sessions[key].pop(0)).flagged
+    assert one.signals(f"{CLUSTER}{NAME}")["shared"].log10_e < 1
+
+
+def test_keys_that_perturb_one_seed_after_another_are_flagged_though_half_hidden(corpus: Corpus) -> None:
+    """Each key sends an edit or two of each seed: only together they are edits of one text by many."""
+    one, source = detector(), random.Random(19)
+    session = mixture(ATTACKS["perturbation, seed by seed"], HONEST["mixed"], 0.5)(corpus, source, 300)
+    readings = split(one, session, 20, source)
+    assert any(reading.flagged for reading in readings)
+    assert all(reading.flagged_after is None for reading in readings)
 
 
 def test_windows_are_bounded_and_the_longest_silent_goes_first(corpus: Corpus) -> None:

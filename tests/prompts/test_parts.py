@@ -7,9 +7,10 @@ from math import log10, prod
 import numpy as np
 import pytest
 
+from prompts.calibration import channels
 from prompts.evidence import GAINS, Channel, Channels
 from prompts.parts import FADE, Part, Parts
-from prompts.scorer import Taken
+from prompts.scorer import SHARED, Taken
 from prompts.window import Chain, Joined
 
 CHANNELS = Channels([Channel("a", 0.6, (0.1, 0.4)), Channel("b", 0.3, (0.05,))])
@@ -23,6 +24,11 @@ def prompt(events: Iterable[Event]) -> Taken:
     """A prompt of these events, as a window tells of it."""
     codes = [CHANNELS.offsets[channel] + stratum + CHANNELS.size * hit for channel, stratum, hit in events]
     return Taken(codes, Joined(Chain(0, 0, IDS, IDS), 1, 1.0, 1.0, (), 0))
+
+
+def take(parts: Parts, part: Part, taken: Taken) -> None:
+    """Bet on a member's prompt."""
+    part.take(taken, taken, parts.bet(taken.events))
 
 
 def ratio(events: Iterable[Event], place: int, gain: float) -> float:
@@ -62,7 +68,7 @@ def test_it_is_the_formula() -> None:
         events += [(1, 0, bool(rng.random() < 0.2))] * bool(rng.random() < 0.7)
         said.append((str(name), events))
         part = parts.of.setdefault(str(name), Part())
-        parts.take(part, prompt(events), prompt(events))
+        take(parts, part, prompt(events))
         assert part.log10 == pytest.approx(log10(by_hand(said, str(name))), abs=1e-9)
 
 
@@ -80,9 +86,9 @@ def amid(others: int, outcomes: Iterable[tuple[bool, bool]]) -> list[float]:
     path = []
     for first, second in outcomes:
         for _ in range(others):
-            parts.take(theirs, ALWAYS, ALWAYS)
+            take(parts, theirs, ALWAYS)
         taken = prompt([(0, 1, first), (1, 0, second)])
-        parts.take(mine, taken, taken)
+        take(parts, mine, taken)
         path.append(10**mine.log10)
     return path
 
@@ -108,10 +114,10 @@ def test_where_others_hit_tells_a_member_sooner() -> None:
     hit = Taken([few.offsets[1] + few.size], prompt([]).joined)
     alone, together, mine, one_of_many = Parts(few), Parts(few), Part(), Part()
     for _ in range(6):
-        alone.take(mine, hit, hit)
+        take(alone, mine, hit)
         for _ in range(5):
-            together.take(Part(), hit, hit)
-        together.take(one_of_many, hit, hit)
+            take(together, Part(), hit)
+        take(together, one_of_many, hit)
     assert one_of_many.log10 > mine.log10 + 1
 
 
@@ -120,15 +126,35 @@ def test_a_long_honest_history_does_not_bury_a_later_attack() -> None:
     parts, two = Parts(CHANNELS), [Part(), Part()]
     for _ in range(1000):
         for part in two:
-            parts.take(part, miss, miss)
+            take(parts, part, miss)
     for _ in range(15):
         for part in two:
-            parts.take(part, hit, hit)
+            take(parts, part, hit)
     assert all(part.log10 > 3 for part in two)
+
+
+def test_a_text_that_others_go_on_with_is_an_event_and_until_the_window_is_emptied() -> None:
+    of = Channels(channels())
+    parts, members, taken = Parts(of), [Part() for _ in range(4)], prompt([])
+    assert of.channels[SHARED].name == "shared"
+
+    def hits(part: Part, length: int) -> bool:
+        told = parts.take(part, taken, taken, length)
+        stratum = 0 if length < 12 else 1 if length < 24 else 2
+        assert told.events[:-1] == taken.events
+        assert told.events[-1] % of.size == of.offsets[SHARED] + stratum
+        return told.events[-1] >= of.size
+
+    assert [hits(part, length) for part, length in zip(members, (5, 15, 30, 60), strict=True)] == [False] * 2 + [
+        True
+    ] * 2
+    assert hits(members[0], 30)
+    parts.leave()
+    assert not hits(members[0], 30)
 
 
 def test_it_does_not_overflow() -> None:
     parts, part, hit = Parts(CHANNELS), Part(), prompt([(0, 0, True), (1, 0, True)])
     for _ in range(3000):
-        parts.take(part, hit, hit)
+        take(parts, part, hit)
     assert part.log10 == pytest.approx(250)
