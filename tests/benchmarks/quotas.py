@@ -1,9 +1,9 @@
 """What quotas cost: processor time of a plain chat request with the limits of the example policy and without.
 
-Each way with limits takes turns with the same server without them, a second at a time: a machine's speed drifts by more
-than is measured here. What a round adds is the median of its turns' differences, what is told is the median over the
-rounds, with its interval. Every round starts its servers anew: two processes of one program differ, too, for as long as
-they live. LiteLLM's limiter stands beside it, on the same Redis.
+A guard's key with limits takes turns with one without, a second at a time, on one process: a machine's speed drifts by
+more than is measured here, and two processes of one program differ for as long as they live. What a round adds is the
+median of its turns' differences, what is told is the median over the rounds, with its interval; every round starts its
+servers anew. LiteLLM's limiter stands beside it, on the same Redis, and next to a LiteLLM without.
 
 Microseconds are those of one machine. What is added is told as a share, too, of what an application without work takes
 on the same server (`of_asgi`): where that was 36 microseconds, 25 are .69 of it and 60 are 1.67.
@@ -24,7 +24,15 @@ from tests.benchmarks.process import StartError, running_redis
 from tests.benchmarks.relay import MODEL
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.stream import interval, middle
-from tests.benchmarks.targets import AbsentError, Site, Target, asgi_target, guard_target, litellm_target
+from tests.benchmarks.targets import (
+    AbsentError,
+    Site,
+    Target,
+    asgi_target,
+    asked_plainly,
+    guard_target,
+    litellm_target,
+)
 from tests.ports import free_port
 
 TITLE = "quotas: what they add to a plain chat request, 32 connections"
@@ -42,7 +50,8 @@ LIMITS = [
     {"per": "user", "of": "credits", "limit": MANY, "every": "1d", "on": ["classify", "similarity"]},
 ]
 POLICY = {"models": ["*"], "limits": LIMITS}
-LIMITED = {"memory": "llmguard", "file": "llmguard", "redis": "llmguard redis", "litellm redis": "litellm"}
+GUARDS = ("memory", "file", "redis")
+LIMITED = {**{name: f"{name}, no limits" for name in GUARDS}, "litellm redis": "litellm"}
 """Each way with limits, and the way without that it is compared with."""
 
 
@@ -52,10 +61,8 @@ def ways(site: Site, redis: str) -> Mapping[str, "partial[contextlib.AbstractCon
     shared = {"redis_host": host, "redis_port": int(port), "routing_strategy": "usage-based-routing-v2"}
     return {
         "asgi": partial(asgi_target, site),
-        "llmguard": partial(guard_target, site, name="llmguard"),
         "memory": partial(guard_target, site, name="memory", policy=POLICY, store={"url": "memory:"}),
         "file": partial(guard_target, site, name="file", policy=POLICY),
-        "llmguard redis": partial(guard_target, site, name="llmguard redis", store={"url": redis}),
         "redis": partial(guard_target, site, name="redis", policy=POLICY, store={"url": redis}),
         "litellm": partial(litellm_target, site, name="litellm"),
         "litellm redis": partial(
@@ -81,6 +88,11 @@ def cpu_us(target: Target, turn: int) -> float:
 
 Turn: TypeAlias = dict[str, float]
 """Processor time of a request, by server."""
+
+
+def a_turn(targets: Sequence[Target], turn: int) -> Turn:
+    """Every server once; in every other turn in the reverse order, so that no one always comes after another."""
+    return {target.name: cpu_us(target, turn) for target in targets[:: 1 if turn % 2 == 0 else -1]}
 
 
 def row(name: str, rounds: Sequence[Sequence[Turn]]) -> Row:
@@ -110,7 +122,8 @@ def started(site: Site, redis: str) -> Iterator[tuple[list[Target], dict[str, st
     with contextlib.ExitStack() as stack:
         for name, way in ways(site, redis).items():
             try:
-                targets.append(stack.enter_context(way()))
+                target = stack.enter_context(way())
+                targets += [target, asked_plainly(target, site)] if name in GUARDS else [target]
             except (AbsentError, StartError) as error:
                 missing[name] = str(error)
         yield targets, missing
@@ -147,7 +160,6 @@ def run(seconds: int) -> list[Report]:
                 missing |= absent
                 for target in targets:
                     cpu_us(target, -1)
-                turns = range(ceil(seconds / ROUNDS))
-                rounds.append([{target.name: cpu_us(target, turn) for target in targets} for turn in turns])
+                rounds.append([a_turn(targets, turn) for turn in range(ceil(seconds / ROUNDS))])
     names = [name for name in rounds[0][0] if all(name in turns[0] for turns in rounds)]
     return [Report(TITLE, [row(name, rounds) for name in names], missing)]

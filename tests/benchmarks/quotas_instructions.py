@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tests.benchmarks.process import StartError
-from tests.benchmarks.quotas import CONNECTIONS, LIMITED, POLICY, beside_redis, lacking
+from tests.benchmarks.quotas import CONNECTIONS, POLICY, beside_redis, lacking
 from tests.benchmarks.relay import MODEL
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.targets import POLICY as PLAIN
@@ -24,6 +24,8 @@ from tests.ports import HOST
 
 TITLE = "quotas: instructions of a plain chat request, 32 connections"
 WARM, COUNTED = 320, 960
+LIMITED: Final = {"memory": "llmguard", "file": "llmguard", "redis": "llmguard redis"}
+"""Each guard with limits, and the one without that it is compared with."""
 LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 PATIENCE: Final = {"timeout_ms": 30_000}
 """The store's: an instruction takes some fifty times as long as without the counting."""

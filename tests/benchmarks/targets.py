@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -78,7 +78,7 @@ def nginx_whole_target(site: Site) -> Iterator[Target]:
 
 
 def guard_settings(site: Site, port: int, home: Path, policy: object, store: Mapping[str, object]) -> dict[str, object]:
-    """llmguard's settings: a key, a policy, an OpenAI upstream for each model."""
+    """llmguard's settings: a key under a policy and one under POLICY, an OpenAI upstream for each model."""
     return {
         "secret": "env:LLMGUARD_SECRET",
         "server": {"host": HOST, "port": port},
@@ -88,15 +88,30 @@ def guard_settings(site: Site, port: int, home: Path, policy: object, store: Map
             for model, url in site.upstreams.items()
         },
         "models": {model: {"task": "chat", "upstream": model, "model": "mock"} for model in site.upstreams},
-        "policies": {"bench": policy},
-        "keys": [{"id": "bench", "secret": "env:BENCH_KEY", "user": "bench", "tenant": "bench", "policy": "bench"}],
+        "policies": {"bench": policy, "plain": POLICY},
+        "keys": [
+            {"id": name, "secret": f"env:BENCH_KEY_{name.upper()}", "user": name, "tenant": name, "policy": name}
+            for name in ("bench", "plain")
+        ],
     }
+
+
+def plain_key(site: Site) -> str:
+    """The key under POLICY."""
+    return f"{site.key}-plain"
+
+
+def asked_plainly(target: Target, site: Site) -> Target:
+    """The same running llmguard, asked with the key under POLICY."""
+    headers = {model: {**sent, "authorization": f"Bearer {plain_key(site)}"} for model, sent in target.headers.items()}
+    return replace(target, name=f"{target.name}, no limits", headers=headers)
 
 
 def guard_env(site: Site) -> dict[str, str]:
     """The environment that llmguard's settings refer to."""
-    ours = {"LLMGUARD_SECRET": secrets.token_hex(32), "BENCH_UPSTREAM_KEY": "upstream", "BENCH_KEY": site.key}
-    return {**os.environ, **ours, "PYTHONPATH": str(REPOSITORY)}
+    ours = {"LLMGUARD_SECRET": secrets.token_hex(32), "BENCH_UPSTREAM_KEY": "upstream"}
+    keys = {"BENCH_KEY_BENCH": site.key, "BENCH_KEY_PLAIN": plain_key(site)}
+    return {**os.environ, **ours, **keys, "PYTHONPATH": str(REPOSITORY)}
 
 
 @contextlib.contextmanager
