@@ -4,7 +4,8 @@
 2. Score   against the principal's window, and bet on the events.
 3. Link    the principal with others whose prompts share long runs.
 4. Pool    where it is linked: the same prompt against the cluster's window, on the cluster's evidence; but
-           edits of one text are a principal's own, and are scored in its own window.
+           edits of one text are a principal's own, and are scored in its own window. What it adds to that
+           evidence is its part.
 5. Read    both.
 """
 
@@ -95,9 +96,9 @@ class Detector:
     """Windows and evidence of many principals, in bounded memory.
 
     Guarantee: under the condition in `evidence`, an honest principal's own process ever flags it
-    with a probability of at most alpha. For each cluster that it is ever in it is flagged with it with
-    one of at most alpha where all members are honest, and of at most 10^-OWN_PART whatever the others
-    send. What is granted is fixed: no history of a principal raises it, so that nobody can train it.
+    with a probability of at most alpha. Each cluster that it is ever in adds at most alpha where all
+    members are honest, and at most 10^-OWN_PART whatever the others send. What is granted is
+    fixed: no history of a principal raises it, so that nobody can train it.
 
     `prompts`: all windows together hold at most so many; beyond that the window of the principal
     that is longest silent is emptied, and its evidence is kept. `principals`: evidence is kept
@@ -181,7 +182,7 @@ class Detector:
 
     def pooled(self, cluster: str) -> Pooled | None:
         """How the evidence of a cluster stands, by the name that readings give it; None for none."""
-        state = self._principals.get(_pooled(cluster))
+        state = self._cluster(cluster)
         if state is None or self.linkage.cluster(cluster) != cluster:
             return None
         evidence = state.evidence
@@ -259,18 +260,17 @@ class Detector:
 
     def _together(self, principal: str) -> Parts | None:
         """The parts of a principal's cluster."""
-        pooled = self._cluster(principal)
+        pooled = self._cluster(self.linkage.cluster(principal))
         return pooled.parts if pooled is not None else None
 
-    def _cluster(self, principal: str) -> Principal | None:
-        """The state of a principal's cluster."""
-        cluster = self.linkage.cluster(principal)
-        return self._principals.get(_pooled(cluster)) if cluster is not None else None
+    def _cluster(self, name: str | None) -> Principal | None:
+        """The state of a cluster."""
+        return self._principals.get(_pooled(name)) if name is not None else None
 
     def _reading(self, principal: str, own: Principal, scored: bool) -> Reading:
         evidence = own.evidence
         cluster = self.linkage.cluster(principal)
-        pooled = self._cluster(principal)
+        pooled = self._cluster(cluster)
         # Who was flagged with its cluster stays so, whatever that becomes a part of.
         if pooled is not None and pooled.evidence.flagged_after is not None and not own.by_cluster:
             part = pooled.parts.of.get(principal) if pooled.parts is not None else None

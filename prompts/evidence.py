@@ -31,6 +31,9 @@ GAINS = (0.02, 0.06, 0.15, 0.4, 0.85)
 CLIP = 2.0
 """Natural log of the most that one block may multiply a stake by."""
 
+MOST = 1e250
+"""The most that a stake or a part grows to: no number overflows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -134,7 +137,7 @@ class Evidence:
         self._mass *= self._channels.factors(self._events)
         # What no channel was given stays in hand and is never bet: E starts at 1 whatever the weights.
         total = float(self._mass.sum()) + (1.0 - self._channels.unstaked) / (b + 1) + self._channels.unstaked
-        np.minimum(self._mass, 1e250, out=self._mass)
+        np.minimum(self._mass, MOST, out=self._mass)
         self.log10 = log(total) / log(10)
         self.peak = max(self.peak, self.log10)
         self._events.clear()

@@ -22,7 +22,7 @@ from math import log10
 import numpy as np
 from numpy.typing import NDArray
 
-from prompts.evidence import Channels
+from prompts.evidence import MOST, Channels
 from prompts.prompt import by_length
 from prompts.scorer import SHARED, Taken
 from prompts.signals.shared import of_many
@@ -30,9 +30,6 @@ from prompts.window import LOOK_BACK, Chain
 
 FADE = 0.98
 """What is left of a prompt's say in the stakes after one more: some fifty prompts lay them."""
-
-MOST = 1e250
-"""The most that a member's part is worth: no number overflows."""
 
 
 class Part:
