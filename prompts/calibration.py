@@ -41,7 +41,7 @@ SPANS = (
 )
 """For each of `spans.TESTS`, by length."""
 
-WEIGHTS = (0.03, 0.02, 0.03, 0.05, 0.05, 0.14, 0.07, 0.05)
+WEIGHTS = (0.03, 0.03, 0.03, 0.03, 0.03, 0.14, 0.04, 0.03)
 """For each of `affixes.TESTS`."""
 
 FLOORS = {
@@ -81,15 +81,15 @@ def channels() -> tuple[Channel, ...]:
     return (
         *(Channel(f"affix_{bits}_{count}_{lag}", weight, rates) for (bits, count, lag), weight, rates in affix),
         *(
-            Channel(f"span_{bits}_{count}", 0.14 / 3, rates)
+            Channel(f"span_{bits}_{count}", 0.04, rates)
             for (bits, count), rates in zip(spans.TESTS, SPANS, strict=True)
         ),
-        Channel("novelty", 0.08, (0.55, 0.36, 0.18, 0.10)),
+        Channel("novelty", 0.07, (0.55, 0.36, 0.18, 0.10)),
         Channel("brevity", 0.02, (0.26, 0.21)),
         Channel("brevity_new", 0.03, (0.10, 0.05)),
-        Channel("chain_head", 0.04, (0.30,)),
-        Channel("chain_star", 0.17, (0.40, 0.30, 0.26)),
-        Channel("kin", 0.04, (0.90, 0.64, 0.36)),
+        Channel("chain_head", 0.03, (0.30,)),
+        Channel("chain_star", 0.31, (0.40, 0.30, 0.26)),
+        Channel("kin", 0.02, (0.90, 0.64, 0.36)),
         Channel("shared", 0.04, (0.15, 0.08, 0.04)),
     )
 

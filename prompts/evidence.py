@@ -7,13 +7,13 @@ likelihood ratio of a hit rate above what honest sessions show, for each of GAIN
 and a long honest history does not bury a later attack; a bet costs O(1) state.
 
     F   = Π (ρ₁/ρ₀)^hit ((1 - ρ₁)/(1 - ρ₀))^(1 - hit)      over a block, ρ₁ = ρ₀ + (1 - ρ₀)·g
-    M_b = (M_{b-1} + w/(5·b(b+1)))·min(F, e²)              for each channel of weight w and each g
+    M_b = (M_{b-1} + w/(5·b(b+1)))·min(F, 9)               for each channel of weight w and each g
     E_b = ΣM_b + 1/(b + 1)
 
 Condition: given its past and stratum, an honest principal's prompt is a hit with a probability
 of at most ρ₀, in every channel. Guarantee: under it E is a supermartingale that starts at 1, so
 P(E ≥ 1/alpha at any time, ever) ≤ alpha (Ville, 1939). The channels may depend on each other in any
-way. The clip at e² only lowers E: it bounds what one burst is worth.
+way. The clip at 9 only lowers E: it bounds what one burst is worth.
 
 A share of such a process's prompts can be withheld (repeats, what is not scored), as long as
 what is withheld is chosen without regard to the hits of that prompt.
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 BLOCK = 10
 GAINS = (0.02, 0.06, 0.15, 0.4, 0.85)
-CLIP = 2.0
+CLIP = log(9)
 """Natural log of the most that one block may multiply a stake by."""
 
 MOST = 1e250

@@ -49,12 +49,12 @@ def test_honest_sessions_are_not_flagged(kind: str, corpus: Corpus) -> None:
     [
         ("1 template", 70),
         ("5 templates", 90),
-        ("10 templates", 110),
+        ("10 templates", 100),
         ("20 templates", 150),
         ("wrapped template", 80),
         ("tool-use distillation", 90),
         ("random words", 100),
-        ("perturbation, seed by seed", 150),
+        ("perturbation, seed by seed", 100),
         ("perturbation, in rounds", 300),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_long_honest_history_does_not_bury_a_later_attack() -> None:
         late.update(hit, 3.0)
     assert fresh.flagged_after is not None
     assert late.flagged_after is not None
-    # One restart a block costs ln(b·(b + 1)) more: at 2 a block, 4 to 5 blocks after 100.
+    # One restart a block costs ln(b·(b + 1)) more: at ln 9 a block, 4 to 5 blocks after 100.
     assert late.flagged_after - 1000 - fresh.flagged_after <= 6 * BLOCK
 
 
