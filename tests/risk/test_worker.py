@@ -42,7 +42,7 @@ async def test_what_a_worker_finds_holds_for_every_guard(redis: RedisServer) -> 
     async with guarding(settings) as one, guarding(settings) as other, working(settings):
         for place, text in enumerate(attack(90)):
             await (one if place % 2 else other).send(text)
-        await seen(one, "k0", 60)
+        await seen(one, "k0", 50)
 
         async def blocked() -> bool:
             return (await one.send("hello")).status == 429
