@@ -145,9 +145,9 @@ def test_a_text_that_others_go_on_with_is_an_event_and_until_the_window_is_empti
         assert told.events[-1] % of.size == of.offsets[SHARED] + stratum
         return told.events[-1] >= of.size
 
-    assert [hits(part, length) for part, length in zip(members, (5, 15, 30, 60), strict=True)] == [False] * 2 + [
-        True
-    ] * 2
+    lengths = (5, 15, 30, 60)
+    found = [hits(part, length) for part, length in zip(members, lengths, strict=True)]
+    assert found == [False, False, True, True]
     assert hits(members[0], 30)
     parts.leave()
     assert not hits(members[0], 30)
